@@ -1,0 +1,46 @@
+"""The one way to define a parameter: its type, default, unit, range and meaning in one place.
+
+Each stage owns a ``Params`` class; ``recipe.Recipe`` is composed of them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+
+
+def param(default: Any, unit: str, text: str, *, low: float | None = None, high: float | None = None) -> Any:
+    """Define one parameter. ``low`` and ``high`` are inclusive and hold for each end of an interval too."""
+    return Field(default, description=text, json_schema_extra={"unit": unit, "low": low, "high": high})
+
+
+def _as_tuple(value: Any) -> Any:
+    """TOML has lists only; inside, an interval is a pair of floats."""
+    if isinstance(value, (list, tuple)) and all(type(number) in (int, float) for number in value):
+        return tuple(float(number) for number in value)
+    return value
+
+
+Interval = Annotated[tuple[float, float], BeforeValidator(_as_tuple)]
+
+
+class Params(BaseModel):
+    """Frozen and strict: unknown keys, wrong types, NaN, reversed intervals and values out of range are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
+
+    @field_validator("*")
+    @classmethod
+    def _within_range(cls, value: Any, info: ValidationInfo) -> Any:
+        extra = cls.model_fields[info.field_name].json_schema_extra or {}
+        low, high = extra.get("low"), extra.get("high")
+        numbers = value if isinstance(value, tuple) else (value,)
+        if isinstance(value, tuple) and value[0] > value[1]:
+            raise ValueError(f"the range is reversed: {value[0]:g} is above {value[1]:g}; swap the two")
+        for number in numbers:
+            if low is not None and number < low or high is not None and number > high:
+                bounds = f"{low if low is not None else -math.inf:g} to {high if high is not None else math.inf:g}"
+                raise ValueError(f"{number:g} is out of range, allowed is {bounds} {extra['unit']}".rstrip())
+        return value

@@ -1,0 +1,362 @@
+"""A folder of shards as one data set: its manifest, reading pairs, checking everything."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from blurgen import __version__
+from blurgen.errors import ArgumentError, ShardError
+from blurgen.files import publish, publish_json, sha256, sha256_file
+from blurgen.recipe import Recipe, parse_recipe
+from blurgen.shards.format import (
+    MANIFEST_NAME,
+    MAX_SHARDS,
+    RECEIPT_NAME,
+    RECIPE_NAME,
+    SCHEMA_VERSION,
+    SHARD_NAME,
+)
+from blurgen.shards.reader import Shard
+from blurgen.synthesis import Pair
+
+FORMAT_NAME = "blurgen-dataset"
+MAX_JSON_BYTES = 500_000_000
+
+
+# Manifest -------------------------------------------------------------------------------------------------------------
+
+
+def build_versions() -> dict[str, str]:
+    """What byte identity depends on: the libraries, the Python and the processor's features."""
+    packages = ("numpy", "scipy", "opencv-contrib-python", "scikit-image", "higra", "h5py", "Pillow")
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    machine = f"{platform.machine()} {cv2.getCPUFeaturesLine()}"
+    return {"blurgen": __version__, "python": platform.python_version(), "machine": machine, **versions}
+
+
+def write_manifest(folder: Path, identity: dict, receipts: list[dict]) -> dict:
+    """Publish manifest.json: ``identity`` and, once all shards are there, their list and the data set's digest."""
+    shards = [
+        {"name": SHARD_NAME.format(one["shard"]), **{key: one[key] for key in ("sha256", "pairs", "bytes")}}
+        for one in receipts
+    ]
+    manifest = {
+        "format": FORMAT_NAME,
+        "schema_version": SCHEMA_VERSION,
+        **identity,
+        "build": build_versions(),
+        "complete": bool(receipts),
+        "shards": shards,
+    }
+    manifest["digest"] = dataset_digest(manifest)
+    publish_json(folder / MANIFEST_NAME, manifest)
+    return manifest
+
+
+def dataset_digest(manifest: dict) -> str:
+    """sha256 hex of the canonical manifest, which holds the sha256 of every shard."""
+    content = {key: value for key, value in manifest.items() if key != "digest"}
+    return sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
+
+
+def write_recipe(folder: Path, recipe: Recipe) -> None:
+    """Publish recipe.toml beside the shards."""
+    publish(folder / RECIPE_NAME, recipe.to_toml().encode())
+
+
+def read_manifest(folder: Path) -> dict:
+    """Read and check manifest.json. Raises ShardError."""
+    path = Path(folder) / MANIFEST_NAME
+    if not path.is_file():
+        raise ShardError(f"{folder}: no blurgen data set here (no {MANIFEST_NAME}); `blurgen make --out {folder}` makes one")
+    manifest = _read_json(path)
+    if manifest.get("format") != FORMAT_NAME:
+        raise ShardError(f"{path}: not the manifest of a blurgen data set")
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        version = str(manifest.get("schema_version"))[:20]
+        raise ShardError(f"{path}: schema version {version}, this blurgen reads {SCHEMA_VERSION}")
+    if manifest.get("digest") != dataset_digest(manifest):
+        raise ShardError(f"{path}: changed or damaged since it was written (its digest differs)")
+    _check_shard_list(path, manifest)
+    return manifest
+
+
+def _check_shard_list(path: Path, manifest: dict) -> None:
+    """The list of shards is what we write: names in order, whole counts, hex digests."""
+    shards = manifest.get("shards")
+    good = isinstance(shards, list) and len(shards) <= MAX_SHARDS and isinstance(manifest.get("photos"), list)
+    for index, shard in enumerate(shards if good else []):
+        good = good and isinstance(shard, dict) and shard.get("name") == SHARD_NAME.format(index)
+        good = good and all(type(shard.get(key)) is int and shard[key] > 0 for key in ("pairs", "bytes"))
+        good = good and isinstance(shard.get("sha256"), str)
+    if not good:
+        raise ShardError(f"{path}: its list of shards or photos is malformed")
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ShardError(f"{path}: longer than {MAX_JSON_BYTES} bytes; refused")
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ShardError(f"{path}: can't be read ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        raise ShardError(f"{path}: damaged (not JSON)") from None
+    if not isinstance(value, dict):
+        raise ShardError(f"{path}: damaged (not a JSON object)")
+    return value
+
+
+def first_difference(former, asked, key: str = "") -> str | None:
+    """The first dotted key in which two JSON values differ, with both values; None where they are equal."""
+    if isinstance(former, dict) and isinstance(asked, dict):
+        for name in sorted({*former, *asked}):
+            found = first_difference(former.get(name), asked.get(name), f"{key}.{name}" if key else name)
+            if found:
+                return found
+        return None
+    if isinstance(former, list) and isinstance(asked, list) and all(isinstance(one, dict) for one in former + asked):
+        return first_difference({one.get("id"): one for one in former}, {one.get("id"): one for one in asked}, key)
+    if json.dumps(former) == json.dumps(asked):
+        return None
+    return f"{key} ({_short(former)} there, {_short(asked)} asked for)"
+
+
+def _short(value: object) -> str:
+    text = "nothing" if value is None else json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+# Receipts -------------------------------------------------------------------------------------------------------------
+
+
+def finished_receipt(folder: Path, index: int, pairs: int) -> dict | None:
+    """The receipt of a shard that is there and whole, else None."""
+    try:
+        receipt = read_receipt(folder, index)
+        shard = folder / SHARD_NAME.format(index)
+        whole = receipt["pairs"] == pairs and shard.is_file() and sha256_file(shard) == receipt["sha256"]
+    except (ShardError, OSError):
+        return None
+    return receipt if whole else None
+
+
+def read_receipt(folder: Path, index: int) -> dict:
+    """Read and check the receipt of shard ``index``. Raises ShardError."""
+    path = Path(folder) / RECEIPT_NAME.format(index)
+    if not path.is_file():
+        raise ShardError(f"{path}: no receipt, so this shard is not finished; run the same `blurgen make` again")
+    receipt = _read_json(path)
+    numbers = ("shard", "pairs", "bytes", "replaced", "upscaled")
+    good = all(type(receipt.get(key)) is int for key in numbers) and receipt["shard"] == index
+    rejected = receipt.get("rejected")
+    good = good and isinstance(rejected, dict) and all(type(count) is int for count in rejected.values())
+    if not good or receipt.get("schema_version") != SCHEMA_VERSION or not isinstance(receipt.get("sha256"), str):
+        raise ShardError(f"{path}: malformed or damaged receipt")
+    return receipt
+
+
+# Reading pairs --------------------------------------------------------------------------------------------------------
+
+
+class Dataset:
+    """``len(data)``, ``data[i]`` and iteration over Pairs; shards are opened when first used.
+
+    Not checked against the sha256 of its shards: that is what ``verify`` is for.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.manifest = read_manifest(self.folder)
+        if not self.manifest["complete"]:
+            raise ShardError(f"{folder}: this data set is not finished; run the same `blurgen make` again")
+        self._ends = list(accumulate(shard["pairs"] for shard in self.manifest["shards"]))
+        self._open: dict[int, Shard] = {}
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, index: int) -> Pair:
+        shard, place = self._locate(index)
+        return Pair(shard.image(place), shard.mask(place), shard.row(place))
+
+    def __iter__(self) -> Iterator[Pair]:
+        return (self[index] for index in range(len(self)))
+
+    def __enter__(self) -> Dataset:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all shards that were opened."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe this data set was made with."""
+        path = self.folder / RECIPE_NAME
+        try:
+            return parse_recipe(path.read_bytes(), str(path))
+        except OSError as error:
+            raise ShardError(f"{path}: can't be read ({error.strerror})") from None
+
+    def _locate(self, index: int) -> tuple[Shard, int]:
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(f"pair {index} of a data set of {len(self)}")
+        number = bisect_right(self._ends, place)
+        if number not in self._open:
+            self._open[number] = self._checked_shard(number)
+        return self._open[number], place - (self._ends[number - 1] if number else 0)
+
+    def _checked_shard(self, number: int) -> Shard:
+        listed = self.manifest["shards"][number]
+        shard = Shard(self.folder / listed["name"])
+        if len(shard) != listed["pairs"]:
+            shard.close()
+            raise ShardError(f"{shard.path}: holds {len(shard)} pairs, the manifest says {listed['pairs']}")
+        return shard
+
+
+def open_dataset(folder: str | Path) -> Dataset:
+    """Open a finished data set: ``open_dataset("shards")[17]`` is a Pair (image, mask, provenance)."""
+    return Dataset(folder)
+
+
+# Looking at it and checking it ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Outcome of ``verify``: ``faults`` holds a line for each thing that is wrong."""
+
+    folder: str
+    shards: int
+    pairs: int
+    digest: str
+    faults: list[str]
+
+
+def verify(folder: str | Path) -> Iterator[tuple[str, list[str]]]:
+    """Check every shard of a data set, one after the other: yields (shard name, faults).
+
+    Checks the manifest's digest, each shard's sha256 and counts against receipt and manifest, and decodes every pair.
+    Raises ShardError where there is no readable manifest.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    yield MANIFEST_NAME, _manifest_faults(folder, manifest)
+    for index, listed in enumerate(manifest["shards"]):
+        try:
+            yield listed["name"], _shard_faults(folder, index, listed)
+        except ShardError as error:
+            yield listed["name"], [str(error)]
+        except OSError as error:
+            yield listed["name"], [f"{folder / listed['name']}: can't be read ({error.strerror})"]
+
+
+def _manifest_faults(folder: Path, manifest: dict) -> list[str]:
+    if not manifest["complete"]:
+        return [f"{folder}: not finished; run the same `blurgen make` again"]
+    faults = []
+    total = sum(shard["pairs"] for shard in manifest["shards"])
+    if total != manifest.get("pairs"):
+        faults.append(f"{folder}: its shards hold {total} pairs, the manifest says {manifest.get('pairs')}")
+    path = folder / RECIPE_NAME
+    try:
+        if parse_recipe(path.read_bytes(), str(path)).model_dump(mode="json") != manifest.get("recipe"):
+            faults.append(f"{path}: differs from the recipe in the manifest")
+    except OSError as error:
+        faults.append(f"{path}: can't be read ({error.strerror})")
+    except Exception as error:  # a recipe that does not parse is a fault like any other
+        faults.append(" ".join(str(error).split()))
+    known = {SHARD_NAME.format(index) for index in range(len(manifest["shards"]))}
+    extra = sorted(path.name for path in folder.glob("shard-*.h5") if path.name not in known)
+    return faults + [f"{folder / name}: not in the manifest" for name in extra]
+
+
+def _shard_faults(folder: Path, index: int, listed: dict) -> list[str]:
+    path = folder / listed["name"]
+    receipt = read_receipt(folder, index)
+    if not path.is_file():
+        return [f"{path}: missing; run the same `blurgen make` again"]
+    digest = sha256_file(path)
+    if digest != receipt["sha256"] or digest != listed["sha256"]:
+        return [f"{path}: its sha256 is {digest[:12]}, the receipt says {receipt['sha256'][:12]} and the manifest "
+                f"{listed['sha256'][:12]}; run the same `blurgen make` again to replace it"]
+    with Shard(path) as shard:
+        if not len(shard) == receipt["pairs"] == listed["pairs"]:
+            return [f"{path}: holds {len(shard)} pairs, the receipt says {receipt['pairs']}"]
+        for place in range(len(shard)):
+            shard.image(place)
+            blurred = shard.mask(place).mean()
+            if blurred in (0, 1):
+                return [f"{path}: pair {place} of this shard has a mask of a single class"]
+    return []
+
+
+def info(folder: str | Path) -> dict:
+    """What is in a data set: counts, shares and quantiles, from the manifest, the receipts and the provenance."""
+    with Dataset(folder) as data:
+        receipts = [read_receipt(data.folder, index) for index in range(len(data.manifest["shards"]))]
+        tables = []
+        for number in range(len(receipts)):
+            with data._checked_shard(number) as shard:
+                tables.append(shard.provenance)
+        manifest = data.manifest
+    return {
+        "folder": str(folder),
+        "digest": manifest["digest"],
+        "pairs": len(data),
+        "shards": len(receipts),
+        "bytes": sum(receipt["bytes"] for receipt in receipts),
+        "recipe": manifest["recipe"]["name"],
+        "seed": manifest["seed"],
+        "source": manifest["source"],
+        "photos": len(manifest["photos"]),
+        "licences": dict(Counter(photo["licence"] for photo in manifest["photos"]).most_common()),
+        "quarantined": manifest["quarantined"],
+        "rejected": dict(sum((Counter(receipt["rejected"]) for receipt in receipts), Counter())),
+        "replaced": sum(receipt["replaced"] for receipt in receipts),
+        "upscaled": sum(receipt["upscaled"] for receipt in receipts),
+        **_provenance_statistics(tables),
+        "build": manifest["build"],
+    }
+
+
+def _provenance_statistics(tables: list[np.ndarray]) -> dict:
+    def column(name: str) -> np.ndarray:
+        return np.concatenate([table[name] for table in tables])
+
+    sizes = Counter(zip(column("height").tolist(), column("width").tolist(), strict=True))
+    kinds = column("blur_kind")
+    amounts = {}
+    for kind, name in ((b"gaussian", "sigma_px"), (b"motion", "length_px")):
+        if (kinds == kind).any():
+            amounts[name] = _quantiles(column(name)[kinds == kind])
+    return {
+        "sizes": {f"{height}x{width}": count for (height, width), count in sizes.most_common(10)},
+        "blur_kinds": {kind.decode(): count for kind, count in sorted(Counter(kinds.tolist()).items())},
+        "inverted_share": float(column("inverted").mean()),
+        "blurred_share": _quantiles(column("blurred_share")),
+        **amounts,
+    }
+
+
+def _quantiles(values: np.ndarray) -> dict[str, float]:
+    names = ("min", "p25", "median", "p75", "max")
+    return {name: float(value) for name, value in zip(names, np.quantile(values, (0, 0.25, 0.5, 0.75, 1)), strict=True)}

@@ -1,0 +1,105 @@
+"""Files that appear whole or not at all, and content that is what it was when it was hashed."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from blurgen.errors import OutputError
+
+TEMPORARY_PREFIX = ".blurgen-tmp-"
+LOCK_NAME = ".blurgen-lock"
+
+
+def publish(path: Path, data: bytes) -> None:
+    """Write ``path`` whole or not at all: temporary file in the same folder, fsync, rename, fsync of the folder.
+
+    Raises OutputError (disk full, no permission, ...); nothing is left behind then.
+    """
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path}: can't be written ({_advice(error)})") from None
+
+
+def publish_json(path: Path, value: object) -> None:
+    """``publish`` a JSON document: sorted keys, indented, so that equal values are equal bytes."""
+    publish(path, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+
+
+def sha256(data: bytes) -> str:
+    """Hex digest of ``data``."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hex digest of a file, streamed."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def make_folder(path: Path) -> None:
+    """Create ``path`` and its parents, or raise OutputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: can't be made a folder ({_advice(error)})") from None
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that a killed run left behind."""
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` for one process; the system lets go of it when the process ends, however it ends."""
+    path = folder / LOCK_NAME
+    try:
+        file = open(path, "w")  # noqa: SIM115 - held open for as long as the lock
+    except OSError as error:
+        raise OutputError(f"{folder}: can't be written ({_advice(error)})") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise OutputError(f"{folder}: another blurgen is writing here; wait for it or choose another --out") from None
+        yield
+        path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _advice(error: OSError) -> str:
+    """What went wrong and what to do about it."""
+    advice = {
+        errno.ENOSPC: "the disk is full: make room and run the same command again, what is finished is kept",
+        errno.EDQUOT: "your quota is used up: make room and run the same command again, what is finished is kept",
+        errno.EACCES: "no permission: choose another folder or change its permissions",
+        errno.EPERM: "no permission: choose another folder or change its permissions",
+        errno.EROFS: "the file system is read-only: choose another folder",
+        errno.ENOTDIR: "a part of the path is a file: choose another folder",
+        errno.EEXIST: "a file of this name is in the way: choose another folder",
+        errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
+    }
+    return advice.get(error.errno, str(error.strerror or error))

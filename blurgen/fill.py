@@ -1,0 +1,176 @@
+"""What stands under the sharp region before the blur, so that nothing of it leaks into the blurred one.
+
+Every fill sees the blurred side of the photo only: the sharp region is wiped first. Only the band that the kernel can
+reach is filled; both fills are causal (a pixel depends on pixels nearer to the border alone), so the band is to the bit
+what a fill of the whole region would give.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+from scipy import sparse
+
+from blurgen.params import Params, param
+
+FillMethod = Literal["telea", "nearest", "none"]
+
+
+class FillParams(Params):
+    """How the sharp region is filled before the blur."""
+
+    method: FillMethod = param("telea", "", "telea (2004, as in the paper), nearest (copy the nearest pixel), none")
+    radius_px: int = param(3, "px", "telea: radius of the neighbourhood that a filled pixel is drawn from", low=1, high=8)
+
+
+def fill_sharp_region(image: np.ndarray, blur_mask: np.ndarray, reach_px: int, params: FillParams) -> np.ndarray:
+    """Replace the sharp region as far as a kernel of half-width ``reach_px`` can carry it into the blurred one.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W, C), uint8
+    blur_mask : ndarray of shape (H, W), bool
+        True where the pixel will be blurred. Both classes must be there.
+    reach_px : int
+        Half the kernel's width in px: the band is the sharp pixels within this chessboard distance of a blurred one.
+
+    Returns
+    -------
+    ndarray of shape (H, W, C), uint8
+        The blurred side as it was, the band filled, the rest of the sharp region zero ("none": the image itself).
+    """
+    return FILLS[params.method](image, blur_mask, reach_px, params)
+
+
+def _fill_none(image: np.ndarray, blur_mask: np.ndarray, reach_px: int, params: FillParams) -> np.ndarray:
+    """The naive way, which leaves halos; for comparison."""
+    return image
+
+
+def _fill_nearest(image: np.ndarray, blur_mask: np.ndarray, reach_px: int, params: FillParams) -> np.ndarray:
+    """Copy the nearest blurred-side pixel (Euclidean)."""
+    sharp = (~blur_mask).view(np.uint8)
+    _, labels = cv2.distanceTransformWithLabels(sharp, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    source = np.zeros(labels.max() + 1, np.int64)
+    source[labels[blur_mask]] = np.flatnonzero(blur_mask)
+    filled = _wiped(image, blur_mask)
+    band = _band(sharp, reach_px)
+    filled[band] = image.reshape(-1, image.shape[2])[source[labels[band]]]
+    return filled
+
+
+def _fill_telea(image: np.ndarray, blur_mask: np.ndarray, reach_px: int, params: FillParams) -> np.ndarray:
+    """Telea 2004, "An image inpainting technique based on the fast marching method", equations 1-4.
+
+    Two changes, both for exactness: the order of filling is the true Euclidean distance to the border instead of the
+    fast-marching approximation of it, and pixels whose distances round up to the same px are filled together. The sum
+    of weights normalises each pixel, so a constant stays that constant.
+    """
+    band = _band((~blur_mask).view(np.uint8), reach_px)
+    top, bottom, left, right = _bounds(band, params.radius_px + 2)
+    window = np.s_[top:bottom, left:right]
+    filled = _wiped(image, blur_mask)
+    filled[window] = _march(filled[window], blur_mask[window], band[window], params.radius_px)
+    return filled
+
+
+def _march(image: np.ndarray, known: np.ndarray, band: np.ndarray, radius: int) -> np.ndarray:
+    """Fill ``band`` outwards from ``known``, one px of distance at a time."""
+    margin = radius + 1
+    stride = known.shape[1] + 2 * margin
+    offsets, vectors = _neighbourhood(radius, stride)
+    distance = _signed_distance(known, margin).ravel()
+    usable = np.pad(known, margin).ravel()
+    near = np.flatnonzero(np.pad(band | known, margin).ravel() & (distance > -margin)).astype(np.int32)
+    near = near[np.argsort(distance[near], kind="stable")]
+    ends = np.searchsorted(distance[near], np.arange(-margin, np.ceil(distance[near[-1]]) + 1), side="right")
+    values = np.pad(image, ((margin, margin), (margin, margin), (0, 0))).reshape(usable.size, -1).astype(np.float32)
+    slopes = np.zeros((2, *values.shape), np.float32)
+    _update_slopes(slopes, values, usable, near[: ends[margin]], stride)
+    for layer in range(margin + 1, len(ends)):
+        pixels = near[ends[layer - 1] : ends[layer]]
+        neighbours = pixels[:, None] + offsets
+        weights = _weights(distance, pixels, neighbours, vectors, stride) * usable[neighbours]
+        values[pixels] = _extrapolate(values, slopes, neighbours, weights, vectors)
+        usable[pixels] = True
+        _update_slopes(slopes, values, usable, near[ends[layer - 2] : ends[layer]], stride)
+    grown = values.reshape(-1, stride, image.shape[2])[margin:-margin, margin:-margin]
+    return np.rint(grown).astype(np.uint8)
+
+
+def _weights(distance, pixels, neighbours, vectors, stride):
+    """Telea's direction, distance and level-set weights (equation 2): (n pixels, k neighbours)."""
+    normal = np.stack(
+        [distance[pixels + stride] - distance[pixels - stride], distance[pixels + 1] - distance[pixels - 1]], axis=1
+    )
+    normal /= np.maximum(np.sqrt((normal**2).sum(axis=1, keepdims=True)), np.float32(1e-6))
+    squared = (vectors**2).sum(axis=1)
+    direction = np.abs(normal @ (vectors / np.sqrt(squared)[:, None]).T)
+    level = 1 + np.abs(distance[pixels][:, None] - distance[neighbours])
+    return np.maximum(direction, np.float32(1e-6)) / (squared * level)
+
+
+def _extrapolate(values, slopes, neighbours, weights, vectors):
+    """Weighted mean of the neighbours' linear extrapolations (equation 4), clipped to [0, 255]: (n pixels, C)."""
+    n, k = weights.shape
+    starts, columns, shape = np.arange(0, n * k + 1, k, dtype=np.int32), neighbours.ravel(), (n, len(values))
+    total = sparse.csr_array((weights.ravel(), columns, starts), shape=shape) @ values
+    for axis in (0, 1):
+        moments = (weights * vectors[:, axis]).ravel()
+        total += sparse.csr_array((moments, columns, starts), shape=shape) @ slopes[axis]
+    return np.clip(total / weights.sum(axis=1, keepdims=True), 0, 255)
+
+
+def _update_slopes(slopes, values, usable, pixels, stride):
+    """Central differences where both neighbours are usable, one-sided where one is, zero where none is."""
+    beside = pixels + np.array([[stride], [1], [-stride], [-1]], np.int32)
+    there = usable.take(beside)
+    around = values.take(beside, axis=0)
+    np.copyto(around, values.take(pixels, axis=0), where=~there[..., None])
+    halves = np.where(there[:2] & there[2:], np.float32(0.5), np.float32(1))
+    slopes[:, pixels] = (around[:2] - around[2:]) * halves[..., None]
+
+
+def _neighbourhood(radius: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Flat offsets of the disc without its centre, and the vectors from each neighbour to the pixel (row, column)."""
+    rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    chosen = (rows**2 + columns**2 <= radius**2) & ((rows != 0) | (columns != 0))
+    rows, columns = rows[chosen], columns[chosen]
+    return (rows * stride + columns).astype(np.int32), -np.stack([rows, columns], axis=1).astype(np.float32)
+
+
+def _signed_distance(known: np.ndarray, margin: int) -> np.ndarray:
+    """Euclidean distance to the border between known and unknown, negative on the known side: padded, float32."""
+    inner = cv2.distanceTransform((~known).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    outer = cv2.distanceTransform(known.view(np.uint8), cv2.DIST_L2, 5)
+    return np.pad(np.where(known, 1 - outer, inner), margin, mode="edge")
+
+
+def _band(sharp: np.ndarray, reach_px: int) -> np.ndarray:
+    """Sharp pixels within the chessboard distance ``reach_px`` of a blurred one: (H, W) bool."""
+    side = 2 * reach_px + 1
+    near = cv2.dilate(1 - sharp, np.ones((side, side), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return (near & sharp).view(bool)
+
+
+def _bounds(mask: np.ndarray, margin: int) -> tuple[int, int, int, int]:
+    """Bounding box (top, bottom, left, right) of ``mask``, grown by ``margin`` and clipped to the image."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    return (
+        max(rows[0] - margin, 0),
+        min(rows[-1] + 1 + margin, mask.shape[0]),
+        max(columns[0] - margin, 0),
+        min(columns[-1] + 1 + margin, mask.shape[1]),
+    )
+
+
+def _wiped(image: np.ndarray, blur_mask: np.ndarray) -> np.ndarray:
+    """Copy of ``image`` with the sharp region set to zero."""
+    return image * blur_mask[..., None]
+
+
+FILLS = {"telea": _fill_telea, "nearest": _fill_nearest, "none": _fill_none}

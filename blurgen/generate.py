@@ -1,0 +1,415 @@
+"""Photos in, shards out: survey the photos, plan the pairs, let workers make shards, resume. Starts all processes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import cv2
+import joblib
+import numpy as np
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from tqdm import tqdm
+
+from blurgen.dataset import (
+    build_versions,
+    finished_receipt,
+    first_difference,
+    read_manifest,
+    write_manifest,
+    write_recipe,
+)
+from blurgen.errors import ArgumentError, BlurgenError, OutputError, PhotoError, SourceError, WorkerError
+from blurgen.files import LOCK_NAME, TEMPORARY_PREFIX, locked, make_folder, sha256, sweep
+from blurgen.recipe import Recipe, load_recipe
+from blurgen.regions import RegionCache, default_cache, find_regions, regions_key
+from blurgen.shards.format import MANIFEST_NAME, MAX_SHARDS, PHOTO_ID_BYTES_MAX
+from blurgen.shards.writer import ShardBuilder
+from blurgen.sources import Photo, Source, decode, open_source
+from blurgen.synthesis import Pair, synthesize
+
+SPARE_PHOTOS = 20
+"""A pair whose photo gives no good mask is made from one of so many others instead."""
+
+SHARD_BYTES = 256_000_000
+"""Rough upper bound of a shard by default, since a worker holds it in memory."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did. ``seconds`` and rates are of this run alone; everything else is of the whole data set."""
+
+    out: str
+    pairs: int
+    pairs_made: int
+    shards: int
+    photos: int
+    quarantined: list[dict]
+    rejected: dict[str, int]
+    replaced: int
+    upscaled: int
+    bytes: int
+    workers: int
+    seconds: float
+
+    @property
+    def pairs_per_second_per_core(self) -> float:
+        """Of the generation stage, 0 where nothing was left to make."""
+        return self.pairs_made / self.seconds / min(self.workers, joblib.cpu_count()) if self.pairs_made else 0.0
+
+    to_dict = asdict
+
+
+@dataclass(frozen=True)
+class SurveyedPhoto:
+    """A photo that can be used: what it was when it was surveyed, and where its regions are."""
+
+    photo: Photo
+    sha256: str
+    bytes: int
+    height: int
+    width: int
+    regions_key: str
+
+    def inventory(self) -> dict:
+        """What the manifest says of it."""
+        values = {name: getattr(self, name) for name in ("sha256", "bytes", "height", "width", "regions_key")}
+        return {"id": self.photo.id, "licence": self.photo.licence, **values}
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """All that a worker needs to make one shard."""
+
+    index: int
+    pairs: tuple[int, ...]
+    photos: tuple[SurveyedPhoto, ...]
+    spares: tuple[SurveyedPhoto, ...]
+    recipe: Recipe
+    seed: int
+    cache: Path
+    out: Path
+    photo_id_bytes: int
+
+
+def make_dataset(
+    source: Source | str,
+    n: int,
+    out: str | Path = "shards",
+    *,
+    recipe: Recipe | str | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    pairs_per_shard: int | None = None,
+    cache: str | Path | None = None,
+    progress: bool = True,
+    **source_options: Any,
+) -> Summary:
+    """Make a data set of ``n`` pairs in the folder ``out``, or go on with one that was interrupted.
+
+    Parameters
+    ----------
+    source : Source or str
+        The photos, or the name of a source (sample, voc, coco, folder); ``source_options`` go to ``open_source``.
+    recipe : Recipe, str, optional
+        What is made; a name or file goes to ``load_recipe``.
+    workers : int, optional
+        Processes; the number of cores if not given. Changes nothing in the result.
+    pairs_per_shard : int, optional
+        1000 if not given, fewer for small sets and large pairs.
+    cache : path, optional
+        Where regions are kept between runs; see ``regions.default_cache``.
+
+    Raises
+    ------
+    BlurgenError
+        ArgumentError, RecipeError, SourceError, OutputError or WorkerError. What is finished is kept.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(*([recipe] if recipe else []))
+    workers = joblib.cpu_count() if workers is None else workers
+    _check_numbers(n, seed, workers, pairs_per_shard, recipe)
+    if isinstance(source, str):
+        source = open_source(source, with_objects=recipe.mask.needs_objects, **source_options)
+    out, cache = Path(out).absolute(), Path(cache or default_cache()).absolute()
+    asked = {"pairs": n, "seed": seed, "recipe": recipe.model_dump(mode="json"), "source": source.name}
+    if pairs_per_shard:
+        asked["pairs_per_shard"] = pairs_per_shard
+    _claim(out)
+    with locked(out), single_threaded_cv2():
+        sweep(out)
+        former = read_manifest(out) if (out / MANIFEST_NAME).exists() else None
+        if former:
+            _refuse_difference(out, {key: former.get(key) for key in asked}, asked)
+        photos, quarantined = survey(source, recipe, cache, workers, progress)
+        per_shard = pairs_per_shard or default_pairs_per_shard(n, recipe, photos)
+        manifest = _new_manifest(asked, per_shard, photos, quarantined)
+        if former:
+            _refuse_difference(out, {key: former.get(key) for key in manifest}, manifest)
+        write_recipe(out, recipe)
+        tasks = plan(photos, n, per_shard, recipe, seed, cache, out)
+        receipts = {task.index: finished_receipt(out, task.index, len(task.pairs)) for task in tasks}
+        left = [task for task in tasks if receipts[task.index] is None]
+        if left or not former or not former.get("complete"):
+            _refuse_other_build(out, former, left, len(tasks))
+            write_manifest(out, manifest, [])
+        started = time.perf_counter()
+        receipts |= {receipt["shard"]: receipt for receipt in _make_shards(left, len(tasks), n, workers, progress)}
+        seconds = time.perf_counter() - started
+        ordered = [receipts[task.index] for task in tasks]
+        write_manifest(out, manifest, ordered)
+    made = sum(len(task.pairs) for task in left)
+    return _summary(out, manifest, ordered, made, workers, seconds)
+
+
+def preview_pairs(
+    source: Source, n: int, recipe: Recipe, *, seed: int = 0, cache: str | Path | None = None, workers: int = 1
+) -> list[Pair]:
+    """``n`` pairs from evenly spaced photos of a source, in memory: what ``make_dataset`` would do, before it does."""
+    _check_numbers(n, seed, workers, None, recipe)
+    places = np.linspace(0, len(source.photos) - 1, min(n, len(source.photos))).round().astype(int)
+    some = replace(source, photos=tuple(source.photos[place] for place in places))
+    cache = Path(cache or default_cache()).absolute()
+    with single_threaded_cv2():
+        photos, _ = survey(some, recipe, cache, workers, progress=True)
+        [task] = plan(photos, n, n, recipe, seed, cache, cache)
+        return sorted((made for made, _ in shard_pairs(task)), key=lambda made: made.provenance["pair"])
+
+
+def _check_numbers(n: int, seed: int, workers: int, pairs_per_shard: int | None, recipe: Recipe) -> None:
+    if n < 1:
+        raise ArgumentError(f"n is {n}: give the number of pairs to make, 1 or more")
+    if not 0 <= seed < 2**63:
+        raise ArgumentError(f"seed is {seed}: give a number from 0 to 2**63 - 1")
+    if workers < 1:
+        raise ArgumentError(f"workers is {workers}: give 1 or more")
+    if pairs_per_shard is not None and pairs_per_shard < 1:
+        raise ArgumentError(f"pairs per shard is {pairs_per_shard}: give 1 or more")
+    if pairs_per_shard is not None and -(-n // pairs_per_shard) > MAX_SHARDS:
+        raise ArgumentError(f"pairs per shard is {pairs_per_shard}: that makes over {MAX_SHARDS} shards; give more")
+    if recipe.storage.codec == "raw" and recipe.geometry.shape is None:
+        raise ArgumentError("storage.codec raw needs pairs of one size: give --size 320, or the codec png")
+
+
+def _claim(out: Path) -> None:
+    """Take an empty folder or one of ours; anything else is somebody's and stays as it is."""
+    make_folder(out)
+    try:
+        inside = [path.name for path in out.iterdir() if not path.name.startswith((TEMPORARY_PREFIX, LOCK_NAME))]
+    except OSError as error:
+        raise OutputError(f"{out}: can't be read ({error.strerror}); choose another --out") from None
+    if inside and MANIFEST_NAME not in inside:
+        raise OutputError(f"{out}: not empty and not a blurgen data set (it holds {inside[0]}); choose another --out")
+
+
+def _refuse_difference(out: Path, former: dict, asked: dict) -> None:
+    difference = first_difference(former, asked)
+    if difference:
+        raise OutputError(f"{out}: holds a data set made with another {difference}; choose another --out")
+
+
+def _refuse_other_build(out: Path, former: dict | None, left: list[ShardTask], total: int) -> None:
+    """Shards are byte-identical for one build of the libraries only, so one data set is made by one build."""
+    if former and len(left) < total:
+        difference = first_difference(former["build"], build_versions())
+        if difference:
+            raise OutputError(f"{out}: begun with another build: {difference}; use that one, or choose another --out")
+
+
+# Survey: which photos can be used, and their regions ------------------------------------------------------------------
+
+
+def survey(
+    source: Source, recipe: Recipe, cache: Path, workers: int, progress: bool
+) -> tuple[list[SurveyedPhoto], list[dict]]:
+    """Look at every photo once: (usable photos, quarantined [{"id", "reason"}]), both in the order of the source.
+
+    Regions are found, or taken from the cache. Raises SourceError when no photo can be used.
+    """
+    RegionCache(cache)
+    total = len(source.photos)
+    results = _in_parallel(_survey_photo, ((photo, recipe, cache) for photo in source.photos), workers, total)
+    bar = tqdm(results, total=total, desc="proposals", unit="photo", disable=None if progress else True)
+    by_id = dict(bar)
+    usable = [by_id[photo.id] for photo in source.photos if not isinstance(by_id[photo.id], str)]
+    bad = [{"id": photo.id, "reason": by_id[photo.id]} for photo in source.photos if isinstance(by_id[photo.id], str)]
+    if not usable:
+        raise SourceError(f"none of the {total} photos of {source.root} can be used; {bad[0]['id']}: {bad[0]['reason']}")
+    return usable, bad
+
+
+def _survey_photo(photo: Photo, recipe: Recipe, cache: Path) -> tuple[str, SurveyedPhoto | str]:
+    """One photo's survey, or the reason why it is quarantined."""
+    try:
+        if len(photo.id.encode()) > PHOTO_ID_BYTES_MAX:
+            raise PhotoError(f"its path is longer than {PHOTO_ID_BYTES_MAX} bytes: shorten it")
+        data = photo.read()
+        digest = sha256(data)
+        key = regions_key(digest, photo, recipe)
+        store = RegionCache(cache)
+        pixels = decode(data)
+        if store.get(key) is None:
+            store.put(key, find_regions(photo, pixels, recipe))
+        return photo.id, SurveyedPhoto(photo, digest, len(data), *pixels.shape[:2], key)
+    except PhotoError as error:
+        return photo.id, str(error)
+    except BlurgenError:
+        raise
+    except Exception as error:  # one photo never ends a run
+        return photo.id, f"can't be processed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+
+
+# Plan: which photo makes which pair -----------------------------------------------------------------------------------
+
+
+def default_pairs_per_shard(n: int, recipe: Recipe, photos: list[SurveyedPhoto]) -> int:
+    """1000, or fewer: at least four shards for parallel work, and none larger than about ``SHARD_BYTES``."""
+    shape = recipe.geometry.shape
+    pixels = shape[0] * shape[1] if shape else max(photo.height * photo.width for photo in photos)
+    bytes_per_pair = pixels * {"jpeg": 1, "png": 2, "raw": 3}[recipe.storage.codec]
+    return max(1, min(1000, max(25, -(-n // 4)), SHARD_BYTES // bytes_per_pair))
+
+
+def plan(
+    photos: list[SurveyedPhoto], n: int, per_shard: int, recipe: Recipe, seed: int, cache: Path, out: Path
+) -> list[ShardTask]:
+    """Share ``n`` pairs out: each photo floor or ceil of n / photos times, each shard a fair sample of the photos."""
+    order = photo_order(len(photos), n + SPARE_PHOTOS, seed)
+    id_bytes = max(len(photo.photo.id.encode()) for photo in photos)
+    tasks = []
+    for index, first in enumerate(range(0, n, per_shard)):
+        pairs = range(first, min(first + per_shard, n))
+        chosen = [photos[order[pair]] for pair in pairs]
+        spares = [photos[place] for place in order[pairs.stop : pairs.stop + SPARE_PHOTOS]]
+        tasks.append(ShardTask(index, tuple(pairs), tuple(chosen), tuple(spares), recipe, seed, cache, out, id_bytes))
+    return tasks
+
+
+def photo_order(photos: int, count: int, seed: int) -> np.ndarray:
+    """The photo of each pair: one shuffled round of all photos after the other, (count,) int."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
+    rounds = [rng.permutation(photos) for _ in range(-(-count // photos))]
+    return np.concatenate(rounds)[:count]
+
+
+# Make shards ----------------------------------------------------------------------------------------------------------
+
+
+def _make_shards(tasks: list[ShardTask], total: int, n: int, workers: int, progress: bool) -> Iterator[dict]:
+    left = sum(len(task.pairs) for task in tasks)
+    with tqdm(total=n, initial=n - left, desc="pairs", unit="pair", disable=None if progress else True) as bar:
+        for receipt in _in_parallel(make_shard, ((task,) for task in tasks), workers, len(tasks)):
+            bar.update(receipt["pairs"])
+            yield receipt
+
+
+def make_shard(task: ShardTask) -> dict:
+    """Make and publish one shard; returns its receipt."""
+    builder = ShardBuilder(task.recipe.storage, task.photo_id_bytes)
+    counts = Counter()
+    for made, replaced in shard_pairs(task):
+        builder.add(made.image, made.mask, made.provenance)
+        counts.update(made.rejected)
+        counts["replaced"] += replaced
+        counts["upscaled"] += made.provenance["height"] > made.provenance["crop_height"]
+    rejected = {reason: counts[reason] for reason in ("area", "single-class")}
+    receipt = {"rejected": rejected, "replaced": counts["replaced"], "upscaled": counts["upscaled"]}
+    return builder.publish(task.out, task.index, receipt | {"recipe_digest": task.recipe.digest, "seed": task.seed})
+
+
+def shard_pairs(task: ShardTask) -> Iterator[tuple[Pair, bool]]:
+    """Make the pairs of a shard: (Pair, made from a spare photo). A photo is decoded once for all of its pairs."""
+    work = sorted(zip(task.photos, task.pairs, strict=True), key=lambda one: (one[0].photo.id, one[1]))
+    for photo, group in groupby(work, key=lambda one: one[0]):
+        for pair, made in _pairs_of(photo, [pair for _, pair in group], task):
+            yield (made, False) if made else (_from_a_spare(pair, task), True)
+
+
+def _pairs_of(surveyed: SurveyedPhoto, pairs: Iterable[int], task: ShardTask) -> Iterator[tuple[int, Pair | None]]:
+    """Make pairs from one photo: (pair number, Pair), or None where its draws gave no good mask."""
+    data = surveyed.photo.read()
+    if sha256(data) != surveyed.sha256:
+        raise SourceError(f"{surveyed.photo.path}: changed while it was in use; leave the photos alone and run again")
+    pixels = decode(data)
+    regions = RegionCache(task.cache).get(surveyed.regions_key) or find_regions(surveyed.photo, pixels, task.recipe)
+    identity = {"photo": surveyed.photo.id, "photo_sha256": surveyed.sha256}
+    for pair in pairs:
+        try:
+            made = synthesize(pixels, task.recipe, regions, seed=task.seed, pair=pair)
+            yield pair, replace(made, provenance=made.provenance | identity)
+        except PhotoError:
+            yield pair, None
+
+
+def _from_a_spare(pair: int, task: ShardTask) -> Pair:
+    for spare in task.spares:
+        for _, made in _pairs_of(spare, [pair], task):
+            if made is not None:
+                return made
+    raise SourceError(
+        f"pair {pair}: none of {1 + len(task.spares)} photos gives a mask that the recipe accepts; "
+        "widen mask.area_range or use other photos"
+    )
+
+
+def _in_parallel(function, arguments: Iterable[tuple], workers: int, count: int) -> Iterator:
+    """Results as they come, from ``workers`` processes (in this one if there is only one or one task)."""
+    if workers == 1 or count <= 1:
+        yield from (function(*values) for values in arguments)
+        return
+    pool = joblib.Parallel(n_jobs=min(workers, count), return_as="generator_unordered", pre_dispatch="2*n_jobs")
+    try:
+        yield from pool(joblib.delayed(_quiet_worker)(function, values) for values in arguments)
+    except TerminatedWorkerError:
+        raise WorkerError(
+            "a worker process was killed, most likely for want of memory; run the same command again with fewer "
+            "--workers, what is finished is kept"
+        ) from None
+
+
+def _quiet_worker(function, values: tuple):
+    cv2.setNumThreads(1)
+    return function(*values)
+
+
+@contextmanager
+def single_threaded_cv2() -> Iterator[None]:
+    """cv2's own threads only add CPU time; the caller's setting is put back."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+# Manifest and summary -------------------------------------------------------------------------------------------------
+
+
+def _new_manifest(asked: dict, per_shard: int, photos: list[SurveyedPhoto], quarantined: list[dict]) -> dict:
+    inventory = [photo.inventory() for photo in photos]
+    return {**asked, "pairs_per_shard": per_shard, "photos": inventory, "quarantined": quarantined}
+
+
+def _summary(out: Path, manifest: dict, receipts: list[dict], made: int, workers: int, seconds: float) -> Summary:
+    rejected = sum((Counter(receipt["rejected"]) for receipt in receipts), Counter())
+    return Summary(
+        out=os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out),
+        pairs=manifest["pairs"],
+        pairs_made=made,
+        shards=len(receipts),
+        photos=len(manifest["photos"]),
+        quarantined=manifest["quarantined"],
+        rejected=dict(sorted(rejected.items())),
+        replaced=sum(receipt["replaced"] for receipt in receipts),
+        upscaled=sum(receipt["upscaled"] for receipt in receipts),
+        bytes=sum(receipt["bytes"] for receipt in receipts),
+        workers=workers,
+        seconds=seconds,
+    )

@@ -1,0 +1,150 @@
+"""Superpixels, the graph of which touch which, and the order in which they merge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import higra
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from skimage.segmentation import watershed
+
+_WATERSHED_SIGMA_PX = 2.0
+
+
+@dataclass(frozen=True)
+class RegionGraph:
+    """Superpixels of one photo and the borders between them.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (H, W), int32
+        Superpixel of each pixel, 0..L-1; every superpixel is connected.
+    areas : ndarray of shape (L,), int64
+        Pixels of each superpixel.
+    edges : ndarray of shape (E, 2), int64
+        Pairs of superpixels that touch, lower label first, sorted.
+    lengths : ndarray of shape (E,), int64
+        Length of each border in pixel sides.
+    strengths : ndarray of shape (S, E), float64
+        Mean contour strength along each border in each of S contour maps, in [0, 1].
+    """
+
+    labels: np.ndarray
+    areas: np.ndarray
+    edges: np.ndarray
+    lengths: np.ndarray
+    strengths: np.ndarray
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """Binary merge tree over L superpixels (the first L nodes); children come before parents, the root is last.
+
+    Attributes
+    ----------
+    parents : ndarray of shape (2L - 1,), int64
+        Parent of each node; the root is its own.
+    altitudes : ndarray of shape (2L - 1,), float64
+        Strength at which each node appears: 0 for superpixels, never above the parent's.
+    """
+
+    parents: np.ndarray
+    altitudes: np.ndarray
+
+
+def superpixels(contours: np.ndarray, least_area_px: int) -> np.ndarray:
+    """Watershed basins of a contour map, none smaller than ``least_area_px`` (unless the photo is).
+
+    Parameters
+    ----------
+    contours : ndarray of shape (H, W), float32
+        Strengths in [0, 1].
+    least_area_px : int
+        A smaller basin is absorbed through its single weakest border: through all of them it would join what it parts.
+
+    Returns
+    -------
+    ndarray of shape (H, W), int32
+        Labels 0..L-1.
+    """
+    relief = cv2.GaussianBlur(contours, (0, 0), _WATERSHED_SIGMA_PX)
+    labels = watershed(np.rint(relief * (255 / max(relief.max(), 1e-6))).astype(np.uint8)) - 1
+    while True:
+        graph = region_graph(labels, contours[None])
+        small = np.flatnonzero(graph.areas < least_area_px)
+        if len(small) == 0 or len(graph.edges) == 0:
+            return graph.labels
+        labels = _absorb(graph, small)[labels]
+
+
+def _absorb(graph: RegionGraph, small: np.ndarray) -> np.ndarray:
+    """New label of each superpixel (L,) once every small one has merged across its weakest border."""
+    ends = np.concatenate([graph.edges, graph.edges[:, ::-1]])
+    order = np.lexsort((ends[:, 1], np.tile(graph.strengths[0], 2), ends[:, 0]))
+    ends = ends[order]
+    weakest = ends[np.searchsorted(ends[:, 0], small)]
+    count = len(graph.areas)
+    links = coo_array((np.ones(len(weakest)), weakest.T), shape=(count, count))
+    return connected_components(links, directed=False)[1]
+
+
+def region_graph(labels: np.ndarray, contours: np.ndarray) -> RegionGraph:
+    """Measure superpixels and their borders.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (H, W), int
+        0..L-1, each used.
+    contours : ndarray of shape (S, H, W), float32
+        Contour maps.
+
+    Returns
+    -------
+    RegionGraph
+    """
+    labels = labels.astype(np.int32)
+    count = int(labels.max()) + 1
+    keys, values = [], []
+    for near, far in (((..., slice(None, -1)), (..., slice(1, None))), ((..., slice(None, -1), slice(None)), (..., slice(1, None), slice(None)))):
+        one, two = labels[near], labels[far]
+        rows, columns = np.nonzero(one != two)
+        one, two = one[rows, columns].astype(np.int64), two[rows, columns]
+        keys.append(np.minimum(one, two) * count + np.maximum(one, two))
+        values.append((contours[near][:, rows, columns] + contours[far][:, rows, columns]) / 2)
+    unique, inverse, lengths = np.unique(np.concatenate(keys), return_inverse=True, return_counts=True)
+    sums = [np.bincount(inverse, weights=row, minlength=len(unique)) for row in np.concatenate(values, axis=1)]
+    edges = np.stack(np.divmod(unique, count), axis=1)
+    return RegionGraph(labels, np.bincount(labels.ravel(), minlength=count), edges, lengths, np.array(sums) / lengths)
+
+
+def merge_tree(graph: RegionGraph, strengths: np.ndarray) -> Hierarchy:
+    """Merge the two regions with the weakest mean border, again and again.
+
+    Parameters
+    ----------
+    graph : RegionGraph
+    strengths : ndarray of shape (E,), float64
+        Strength of each border.
+
+    Returns
+    -------
+    Hierarchy
+    """
+    adjacency = higra.UndirectedGraph(len(graph.areas))
+    adjacency.add_edges(graph.edges[:, 0], graph.edges[:, 1])
+    tree, altitudes = higra.binary_partition_tree_average_linkage(
+        adjacency, strengths.astype(np.float64), graph.lengths.astype(np.float64)
+    )
+    parents = tree.parents().astype(np.int64)
+    return Hierarchy(parents, _monotone(parents, altitudes))
+
+
+def _monotone(parents: np.ndarray, altitudes: np.ndarray) -> np.ndarray:
+    """Raise altitudes so that no node is above its parent (average linkage can invert)."""
+    raised = altitudes.astype(np.float64)
+    for node, parent in enumerate(parents):
+        raised[parent] = max(raised[parent], raised[node])
+    return raised

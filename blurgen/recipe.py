@@ -1,0 +1,144 @@
+"""A recipe says what is made. It is frozen, validated, and composed of each stage's own parameters."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from blurgen.errors import RecipeError
+from blurgen.fill import FillParams
+from blurgen.geometry import GeometryParams
+from blurgen.kernels import BlurParams
+from blurgen.masks import MaskParams
+from blurgen.params import Params, param
+from blurgen.proposals import ProposalParams
+from blurgen.shards.codecs import StorageParams
+
+DEFAULT_RECIPE = "alvarez-gila-2019"
+MAX_RECIPE_BYTES = 100_000
+
+
+class Recipe(Params):
+    """Everything that decides what a pair looks like, bar the photos and the seed."""
+
+    name: str = param("custom", "", "what this recipe is called")
+    description: str = param("", "", "what it is for, in a line")
+    geometry: GeometryParams = Field(default_factory=GeometryParams)
+    proposals: ProposalParams = Field(default_factory=ProposalParams)
+    mask: MaskParams = Field(default_factory=MaskParams)
+    blur: BlurParams = Field(default_factory=BlurParams)
+    fill: FillParams = Field(default_factory=FillParams)
+    storage: StorageParams = Field(default_factory=StorageParams)
+
+    @property
+    def digest(self) -> str:
+        """sha256 hex of the canonical recipe."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+    def with_values(self, changes: dict[str, Any], origin: str = "recipe") -> Recipe:
+        """A copy with dotted keys changed, e.g. ``{"geometry.size": "240x320"}``; validated like any recipe."""
+        values = self.model_dump(mode="json")
+        for key, value in changes.items():
+            section, _, name = key.rpartition(".")
+            (values[section] if section else values)[name] = value
+        return _validated(values, origin)
+
+    def to_toml(self) -> str:
+        """TOML that reads back as this recipe, each parameter with its unit, range and meaning."""
+        lines = [f"{key} = {json.dumps(getattr(self, key))}" for key in ("name", "description")]
+        for section, params in self:
+            if isinstance(params, Params):
+                lines += ["", f"[{section}]", *_toml_lines(params)]
+        return "\n".join(lines) + "\n"
+
+
+def _toml_lines(params: Params) -> list[str]:
+    lines = []
+    for key, value in params.model_dump(mode="json").items():
+        definition = type(params).model_fields[key]
+        extra = definition.json_schema_extra
+        bounds = f"{extra['low']:g} to {extra['high']:g}" if extra["low"] is not None else ""
+        scale = " ".join(part for part in (bounds, extra["unit"]) if part)
+        lines.append(f"{key} = {json.dumps(value)}  # {definition.description}{f' [{scale}]' if scale else ''}")
+    return lines
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    folder = resources.files("blurgen_recipes")
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_recipe(name_or_file: str | Path = DEFAULT_RECIPE) -> Recipe:
+    """Read a recipe that comes with the package by its name, or any other by the path of its TOML file.
+
+    Raises
+    ------
+    RecipeError
+        No such recipe, not TOML, or a key that is unknown, of the wrong type or out of range.
+    """
+    text = str(name_or_file)
+    if text in recipe_names():
+        return parse_recipe(resources.files("blurgen_recipes").joinpath(f"{text}.toml").read_bytes(), text)
+    path = Path(name_or_file)
+    if not path.is_file():
+        raise RecipeError(f'no recipe "{text}": {_suggest(text, recipe_names())}, or give the path of a TOML file')
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_RECIPE_BYTES + 1)
+    except OSError as error:
+        raise RecipeError(f"{text}: can't be read ({error.strerror}); check its permissions") from None
+    return parse_recipe(data, text)
+
+
+def parse_recipe(data: bytes, origin: str) -> Recipe:
+    """Read a recipe from the bytes of a TOML file; ``origin`` names it in errors. Missing keys take their defaults."""
+    if len(data) > MAX_RECIPE_BYTES:
+        raise RecipeError(f"{origin}: longer than {MAX_RECIPE_BYTES} bytes, so not a recipe; give a TOML recipe file")
+    try:
+        values = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RecipeError(f"{origin}: not valid TOML ({_one_line(error)}); `blurgen recipes NAME` prints one") from None
+    return _validated(values, origin)
+
+
+def _validated(values: dict[str, Any], origin: str) -> Recipe:
+    try:
+        return Recipe.model_validate(values)
+    except (ValidationError, RecursionError) as error:
+        raise RecipeError(f"{origin}: {_first_fault(error)}") from None
+
+
+def _first_fault(error: ValidationError | RecursionError) -> str:
+    """The first thing that is wrong, by its dotted key, with what to do."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply; `blurgen recipes NAME` prints a valid one"
+    fault = error.errors(include_url=False, include_context=False)[0]
+    path = [str(part) for part in fault["loc"]]
+    key = ".".join(path)
+    if fault["type"] == "extra_forbidden":
+        return f'unknown key "{key}"; {_suggest(path[-1], _known_keys(path[:-1]))}'
+    return f"{key}: {_one_line(fault['msg'].removeprefix('Value error, '))}"
+
+
+def _known_keys(sections: list[str]) -> list[str]:
+    model: type[BaseModel] = Recipe
+    for section in sections:
+        model = model.model_fields[section].annotation
+    return list(model.model_fields)
+
+
+def _suggest(text: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
+    return f'did you mean "{close[0]}"?' if close else f"known are {', '.join(known)}"
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())[:300]

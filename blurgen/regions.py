@@ -1,0 +1,74 @@
+"""The regions a photo offers, computed or annotated, found once and kept in a cache on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from blurgen.errors import PhotoError
+from blurgen.files import make_folder, publish, sha256
+from blurgen.masks import largest_object
+from blurgen.proposals import Proposals, object_proposals
+from blurgen.recipe import Recipe
+from blurgen.sources import Photo
+
+REGIONS_VERSION = 1
+"""Raise it when the same photo and parameters give other regions than before."""
+
+
+def default_cache() -> Path:
+    """$BLURGEN_CACHE, else the user's cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("BLURGEN_CACHE") or Path(home) / "blurgen")
+
+
+class RegionCache:
+    """Regions by key. A file that is not exactly what was stored is no hit; it is computed again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        make_folder(self.folder)
+
+    def get(self, key: str) -> Proposals | None:
+        """The regions stored under ``key``, or None."""
+        try:
+            return Proposals.from_bytes(self._path(key).read_bytes())
+        except (OSError, PhotoError):
+            return None
+
+    def put(self, key: str, regions: Proposals) -> None:
+        """Store ``regions``; raises OutputError when that can't be done."""
+        make_folder(self._path(key).parent)
+        publish(self._path(key), regions.to_bytes())
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.regions"
+
+
+def regions_key(photo_sha256: str, photo: Photo, recipe: Recipe) -> str:
+    """What the regions depend on: the photo's bytes, the annotation's, the parameters and this code."""
+    parts = {"version": REGIONS_VERSION, "photo": photo_sha256, "kind": recipe.mask.kind}
+    if recipe.mask.needs_objects:
+        parts["objects"] = _objects(photo).digest()
+    else:
+        parts["params"] = recipe.proposals.model_dump(mode="json")
+    return sha256(json.dumps(parts, sort_keys=True).encode())
+
+
+def find_regions(photo: Photo, pixels: np.ndarray, recipe: Recipe) -> Proposals:
+    """Compute the regions of a decoded photo, or read them from its annotation. Raises PhotoError."""
+    if recipe.mask.needs_objects:
+        return largest_object(_objects(photo).label_map(*pixels.shape[:2]))
+    regions = object_proposals(pixels, recipe.proposals)
+    if not len(regions):
+        raise PhotoError("no object proposal was found in this photo")
+    return regions
+
+
+def _objects(photo: Photo):
+    if photo.objects is None:
+        raise PhotoError("no annotated object in this photo")
+    return photo.objects

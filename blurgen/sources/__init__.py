@@ -1,0 +1,101 @@
+"""Where photos come from: lists of photos, their decoding, and their annotated objects if there are any.
+
+source = open_source("folder", "my_photos")
+pixels = decode(source.photos[0].read())
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+
+from ..errors import SourceError
+from .coco import CocoObjects, open_coco
+from .folder import open_folder
+from .photo import MAX_PIXELS, MIN_SIDE_PX, Photo, Source, decode
+from .sample import open_sample
+from .voc import SPLITS, VocObjects, open_voc
+
+__all__ = [
+    "MAX_PIXELS",
+    "MIN_SIDE_PX",
+    "SOURCES",
+    "CocoObjects",
+    "Photo",
+    "Source",
+    "VocObjects",
+    "decode",
+    "open_source",
+]
+
+SOURCES = {"sample": open_sample, "folder": open_folder, "voc": open_voc, "coco": open_coco}
+_OPTIONS = {  # what each opener takes; anything else is refused, not passed over
+    "sample": (),
+    "folder": ("root", "licence"),
+    "voc": ("root", "split", "with_objects", "licence"),
+    "coco": ("root", "split", "annotations", "with_objects", "licence"),
+}
+
+
+def open_source(
+    name: str,
+    root: str | Path | None = None,
+    *,
+    split: str = "trainval",
+    annotations: str | Path | None = None,
+    with_objects: bool = False,
+    licence: str | None = None,
+) -> Source:
+    """List the photos of a source; none of them is read.
+
+    Parameters
+    ----------
+    name : str
+        sample, folder, voc or coco.
+    root : path, optional
+        Where the photos are. Not for sample; voc looks in its usual places without it.
+    split : str
+        voc, coco: train, val, trainval or all. The other sources have no splits and pass over it.
+    annotations : path, optional
+        coco: the instances JSON, where it is not in its usual place.
+    with_objects : bool
+        voc, coco: only photos with annotated objects, and these with them.
+    licence : str, optional
+        What to note as the licence of photos whose source states none.
+
+    Returns
+    -------
+    Source
+        Its photos sorted by id.
+
+    Raises
+    ------
+    SourceError
+        An unknown name or split, an option that the source has no use for, or no photo.
+    """
+    if name not in SOURCES:
+        raise SourceError(f"unknown source {name!r}: {_suggest(name, SOURCES)}")
+    if split not in SPLITS:
+        raise SourceError(f"unknown split {split!r}: {_suggest(split, SPLITS)}")
+    given = {
+        "root": root,
+        "annotations": annotations,
+        "with_objects": with_objects or None,
+        "licence": licence,
+    }
+    for option, value in given.items():
+        if value is not None and option not in _OPTIONS[name]:
+            raise SourceError(_useless(name, option))
+    wanted = {"root": root, "split": split, **given, "with_objects": with_objects}
+    return SOURCES[name](**{option: wanted[option] for option in _OPTIONS[name]})
+
+
+def _suggest(word: str, known: object) -> str:
+    close = get_close_matches(str(word), list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(known)}"
+
+
+def _useless(name: str, option: str) -> str:
+    takers = [source for source, options in _OPTIONS.items() if option in options]
+    what = {"with_objects": "has no annotated objects", "licence": "states its own licences"}
+    return f"the source {name!r} {what.get(option, f'takes no {option}')}: use {' or '.join(takers)}, or leave it out"

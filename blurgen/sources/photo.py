@@ -1,0 +1,276 @@
+"""One photo: its bytes, and its pixels. Colour, depth and orientation are settled here and nowhere else."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import PhotoError
+from .jpeg import check_jpeg
+
+MAX_PIXELS = 64_000_000
+MIN_SIDE_PX = 32
+MAX_BYTES = 1_000_000_000
+
+_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
+_RAW = "camera raw is not supported: convert it to JPEG or TIFF first"
+_UNREADABLE = "not a photo that Pillow can read"
+
+_ORIENTATION = 0x0112
+_TRANSPOSE = {  # EXIF orientation -> what turns the stored pixels upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SUBFILE_TYPE, _BITS, _COMPRESSION, _PHOTOMETRIC, _PLANAR, _DNG_VERSION = 254, 258, 259, 262, 284, 50706
+_STDERR = threading.Lock()
+
+
+class Objects(Protocol):
+    """The annotated objects of one photo: small, picklable, read only when asked."""
+
+    def label_map(self, height: int, width: int) -> np.ndarray:
+        """(H, W) int32: 0 background or void, 1..K the objects. PhotoError if unusable or of another size."""
+
+    def digest(self) -> str:
+        """sha256 (hex) of the annotation's content. PhotoError if it can't be read."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo of a source. Nothing is read until ``read``.
+
+    Attributes
+    ----------
+    id : str
+        Unique in its source: the POSIX path below the root, or the VOC id.
+    path : Path
+        The absolute path of the file.
+    licence : str
+        As stated by the source; "unknown" where nothing is stated.
+    objects : Objects or None
+        The annotated objects, if the source was opened with them.
+    """
+
+    id: str
+    path: Path
+    licence: str = "unknown"
+    objects: Objects | None = None
+
+    def read(self) -> bytes:
+        """The bytes of the file. PhotoError if it is missing, not readable, not a plain file, empty or over 1 GB."""
+        return read_file(self.path)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A list of photos. ``photos`` is sorted by id, so the order of the file system does not matter."""
+
+    name: str
+    root: str
+    photos: tuple[Photo, ...]
+
+
+def read_file(path: Path, what: str = "file") -> bytes:
+    """Read a whole file of at most 1 GB. ``what`` names it in the PhotoError that says why it can't be read."""
+    try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise PhotoError(f"the {what} is not a plain file")
+        if found.st_size > MAX_BYTES:
+            raise PhotoError(f"the {what} is {found.st_size / 1e9:.1f} GB, above the limit of 1 GB: resize it first")
+        data = Path(path).read_bytes()
+    except (OSError, ValueError, MemoryError) as error:
+        raise PhotoError(f"the {what} can't be read: {_first_line(error)}") from None
+    if not data:
+        raise PhotoError(f"empty {what}")
+    return data
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Decode a photo, upright and opaque.
+
+    Parameters
+    ----------
+    data : bytes
+        A JPEG (or a camera's MPO), PNG, TIFF, WebP, BMP, GIF, PNM, JPEG 2000 or AVIF file with one frame, of any colour
+        mode. Transparent pixels are laid on white; 16-bit grey is divided by 257, and of 16-bit colour the high byte
+        is kept.
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), uint8
+        RGB, [0, 255], the EXIF orientation applied.
+
+    Raises
+    ------
+    PhotoError
+        With the reason in a few words. No other exception leaves this function, whatever the bytes are.
+    """
+    try:
+        with warnings.catch_warnings(), _quiet_stderr() if _is_tiff(data) else nullcontext():
+            warnings.simplefilter("ignore")
+            return _decode(data)
+    except PhotoError:
+        raise
+    except UnidentifiedImageError:
+        raise PhotoError(_UNREADABLE) from None
+    except Image.DecompressionBombError as error:
+        pixels = re.search(r"\((\d+) pixels\)", str(error))
+        raise PhotoError(_too_large(int(pixels[1]) if pixels else None)) from None
+    except MemoryError:
+        raise PhotoError("not enough memory to decode it: resize it first") from None
+    except Exception as error:  # decoders raise whatever they like on damaged bytes
+        if "truncated" in str(error):
+            raise PhotoError("truncated photo: copy it again from the original") from error
+        raise PhotoError(f"damaged photo: {_first_line(error)}") from error
+
+
+def _decode(data: bytes) -> np.ndarray:
+    _refuse_by_first_bytes(data)
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        _refuse_by_header(image)
+        if image.format in ("JPEG", "MPO"):
+            check_jpeg(data)
+        elif image.format == "TIFF":
+            _refuse_tiff(image)
+        orientation = _orientation(image)
+        image.load()
+        rgb = _to_rgb(image)
+    return np.array(rgb.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else rgb)
+
+
+def _refuse_by_first_bytes(data: bytes) -> None:
+    if not data:
+        raise PhotoError("empty file")
+    if data[4:8] == b"ftyp":
+        brands = {data[8:12], *(data[i : i + 4] for i in range(16, min(int.from_bytes(data[:4], "big"), 64), 4))}
+        if not brands & {b"avif", b"avis"} and brands & _HEIC_BRANDS:
+            raise PhotoError("HEIC is not supported: convert it to JPEG first")
+        if b"crx " in brands:
+            raise PhotoError(_RAW)
+    if data.startswith(_RAW_STARTS) or (data[:4] == b"II*\0" and data[8:10] == b"CR"):
+        raise PhotoError(_RAW)
+    if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X":  # Pillow makes room for the canvas before it tells the size
+        _check_size(int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1)
+
+
+def _refuse_by_header(image: Image.Image) -> None:
+    """Refuse by what the header says, before any pixel is decoded."""
+    _check_size(*image.size)
+    frames = 1 if image.format == "MPO" else _frames(image)
+    if frames > 1:
+        what = "several pages" if image.format == "TIFF" else "animated"
+        raise PhotoError(f"{what} ({frames} frames): extract the frames first")
+    if image.mode in ("F", "LAB") or (image.mode == "I" and image.format != "PPM"):
+        raise PhotoError(f"colour mode {image.mode} is not supported: convert it to 8-bit RGB first")
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise PhotoError(_too_large(width * height))
+    if min(width, height) < MIN_SIDE_PX:
+        raise PhotoError(f"{width} x {height} px: smaller than {MIN_SIDE_PX} px")
+
+
+def _too_large(pixels: int | None) -> str:
+    size = f"{-(-pixels // 100_000) / 10:.1f} Mpx" if pixels else "the size"
+    return f"{size} is above the limit of {MAX_PIXELS / 1e6:.0f} Mpx: resize it first"
+
+
+def _frames(image: Image.Image) -> int:
+    """The number of frames; a TIFF's reduced copies (previews) of its first page do not count."""
+    frames = getattr(image, "n_frames", 1)
+    if image.format != "TIFF" or frames == 1:
+        return frames
+    pages = 0
+    for index in range(frames):
+        image.seek(index)
+        pages += not image.tag_v2.get(_SUBFILE_TYPE, 0) & 1
+    image.seek(0)
+    return max(pages, 1)
+
+
+def _refuse_tiff(image: Image.Image) -> None:
+    """Refuse what Pillow would decode to something else: raw files (their first page is a preview), wide planes."""
+    tags = image.tag_v2
+    if _DNG_VERSION in tags or tags.get(_SUBFILE_TYPE, 0) & 1:
+        raise PhotoError(_RAW)
+    if tags.get(_PLANAR) == 2 and tags.get(_COMPRESSION, 1) == 1 and max(tags.get(_BITS, (1,))) > 8:
+        raise PhotoError("16-bit TIFF in separate planes is not supported: save it with interleaved colours")
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; broken EXIF does not make the photo unusable. Pillow turns TIFFs by itself."""
+    if image.format == "TIFF":
+        return 1
+    with suppress(Exception):
+        return image.getexif().get(_ORIENTATION, 1)
+    return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        return Image.fromarray(_grey_to_8_bit(image)).convert("RGB")
+    if image.has_transparency_data:
+        page = Image.new("RGBA", image.size, "white")
+        page.alpha_composite(image.convert("RGBA"))
+        image = page
+    return image.convert("RGB")
+
+
+def _grey_to_8_bit(image: Image.Image) -> np.ndarray:
+    """(H, W) uint8 from 16 bits of grey: 65535 becomes 255. TIFF: 12 bits are widened, "white is zero" is inverted."""
+    grey = np.asarray(image).astype(np.uint32)
+    tags = image.tag_v2 if image.format == "TIFF" else {}
+    if tags.get(_BITS, (16,))[0] == 12:
+        grey = grey * 65535 // 4095
+    if tags.get(_PHOTOMETRIC) == 0:
+        grey = 65535 - grey
+    return ((grey + 128) // 257).astype(np.uint8)
+
+
+def _is_tiff(data: bytes) -> bool:
+    return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MM*\0", b"II\0*")
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """libtiff writes what is wrong with a file to the process's stderr, past Python: close it meanwhile."""
+    with _STDERR:
+        try:
+            kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        except OSError:  # no stderr at all
+            yield
+            return
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
+
+
+def _first_line(error: BaseException) -> str:
+    """One short line of what a library said."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())[:120]

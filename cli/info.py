@@ -1,0 +1,48 @@
+"""`blurgen info`: what is in a data set."""
+
+from __future__ import annotations
+
+import click
+
+from blurgen_cli.options import json_option, megabytes, print_json, shorten
+
+
+@click.command()
+@click.argument("shards", type=click.Path(), default="shards")
+@json_option
+def info(shards, as_json) -> None:
+    """Say what is in the data set SHARDS [default: shards]."""
+    from blurgen.dataset import info as read_info
+
+    found = read_info(shards)
+    if as_json:
+        print_json(found)
+        return
+    amounts = [(key, found[key]) for key in ("sigma_px", "length_px") if key in found]
+    lines = [
+        ("pairs", f"{found['pairs']} in {found['shards']} shards, {megabytes(found['bytes'])}"),
+        ("sizes", _counts(found["sizes"])),
+        ("recipe", f"{found['recipe']}, seed {found['seed']}"),
+        ("photos", f"{found['photos']} from {found['source']}, {len(found['quarantined'])} quarantined"),
+        ("licences", _counts(found["licences"])),
+        ("blur", _counts(found["blur_kinds"])),
+        *((f"  {key}", _spread(value)) for key, value in amounts),
+        ("inverted", f"{found['inverted_share']:.1%} of the pairs (the outside of the region is blurred)"),
+        ("blurred share", _spread(found["blurred_share"])),
+        ("redrawn", _counts(found["rejected"])),
+        ("other photo", f"{found['replaced']} pairs"),
+        ("enlarged", f"{found['upscaled']} pairs"),
+        ("digest", found["digest"]),
+    ]
+    for name, text in lines:
+        click.echo(f"{name:<15}{text}")
+    for one in shorten(found["quarantined"]):
+        click.echo(f"  quarantined  {one['id']}: {one['reason']}")
+
+
+def _counts(values: dict) -> str:
+    return ", ".join(f"{count} {name}" for name, count in values.items()) or "-"
+
+
+def _spread(values: dict) -> str:
+    return ", ".join(f"{name} {value:.2f}" for name, value in values.items())

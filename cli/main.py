@@ -1,0 +1,57 @@
+"""`blurgen`: the group of commands, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from blurgen import __version__
+from blurgen.errors import BlurgenError
+from blurgen_cli.info import info
+from blurgen_cli.make import make
+from blurgen_cli.preview import preview
+from blurgen_cli.recipes import recipes
+from blurgen_cli.verify import verify
+
+
+class TypedErrors(click.Group):
+    """Turns what a command raises into one line on stderr and an exit code."""
+
+    def invoke(self, ctx: click.Context):
+        try:
+            return super().invoke(ctx)
+        except BlurgenError as error:
+            _leave(ctx, str(error), error.exit_code)
+        except KeyboardInterrupt:
+            _leave(ctx, "interrupted; run the same command again to go on where it stopped", 130)
+        except MemoryError:
+            _leave(ctx, "out of memory; use fewer --workers, fewer --pairs-per-shard or a smaller --size", 71)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if os.environ.get("BLURGEN_DEBUG"):
+                raise
+            what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            _leave(ctx, f"internal error ({what}); please report it, with what BLURGEN_DEBUG=1 prints", 70)
+
+
+def _leave(ctx: click.Context, message: str, code: int) -> None:
+    click.echo(f"blurgen: error: {message}", err=True)
+    ctx.exit(code)
+
+
+@click.group(cls=TypedErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="blurgen")
+def main() -> None:
+    """Make data sets for blur segmentation from photos that nobody has annotated.
+
+    \b
+    blurgen make --source sample --n 200      photos -> shards/
+    blurgen verify shards/                    check every byte
+    blurgen preview shards/                   look at it
+    """
+
+
+for command in (make, info, verify, preview, recipes):
+    main.add_command(command)

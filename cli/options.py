@@ -1,0 +1,66 @@
+"""Options that several commands share, and how they print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+SOURCE_OPTIONS = (
+    click.option("--source", "source_name", metavar="NAME", help="sample, voc, coco or folder. [default: sample]"),
+    click.option("--root", type=click.Path(), help="Where the photos are (folder, voc, coco)."),
+    click.option("--split", metavar="SPLIT", default="trainval", show_default=True, help="train, val, trainval or all (voc, coco)."),
+    click.option("--annotations", type=click.Path(), help="The instances JSON (coco), if not where COCO puts it."),
+    click.option("--licence", help="Noted for photos whose source states none (folder, voc, coco)."),
+)
+RECIPE_OPTIONS = (
+    click.option("--recipe", "recipe_name", metavar="NAME|FILE", help="What is made; `blurgen recipes` lists them."),
+    click.option("--size", metavar="SIZE", help='Pairs of 320, HEIGHTxWIDTH px, or "native". [default: the recipe\'s]'),
+    click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other pairs."),
+    click.option("--cache", type=click.Path(), help="Where proposals are kept. [default: $BLURGEN_CACHE or ~/.cache/blurgen]"),
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def add_options(options: tuple[Callable, ...]) -> Callable:
+    """A decorator that adds ``options`` in their order."""
+
+    def decorate(command: Callable) -> Callable:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def read_recipe(name: str | None, size: str | None):
+    """The recipe that --recipe and --size ask for."""
+    from blurgen.recipe import load_recipe
+
+    recipe = load_recipe(name) if name else load_recipe()
+    return recipe.with_values({"geometry.size": size}, "--size") if size else recipe
+
+
+def read_source(name: str | None, root, split: str, annotations, licence: str | None, recipe):
+    """The source that the options ask for, with annotated objects if the recipe wants them."""
+    from blurgen.sources import open_source
+
+    options = {"annotations": annotations, "licence": licence, "with_objects": recipe.mask.needs_objects}
+    return open_source(name or "sample", root, split=split, **options)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(value, indent=1))
+
+
+def megabytes(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def shorten(items: list, limit: int = 10) -> list:
+    """The first items of a list that may be long."""
+    return items[:limit]

@@ -8,7 +8,6 @@ import platform
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import cv2
 import numpy as np
 
 from blurgen import __version__
-from blurgen.errors import ArgumentError, ShardError
-from blurgen.files import publish, publish_json, sha256, sha256_file
+from blurgen.errors import ShardError
+from blurgen.files import document_digest, publish, publish_json, sha256, sha256_file
 from blurgen.recipe import Recipe, parse_recipe
 from blurgen.shards.format import (
     MANIFEST_NAME,
@@ -32,6 +31,12 @@ from blurgen.synthesis import Pair
 
 FORMAT_NAME = "blurgen-dataset"
 MAX_JSON_BYTES = 500_000_000
+MAX_OPEN_SHARDS = 250
+
+_MANIFEST_TYPES = {
+    **{"pairs": int, "seed": int, "source": str, "complete": bool, "recipe_toml_sha256": str},
+    **{"recipe": dict, "build": dict, "shards": list, "photos": list, "quarantined": list},
+}
 
 
 # Manifest -------------------------------------------------------------------------------------------------------------
@@ -45,8 +50,12 @@ def build_versions() -> dict[str, str]:
     return {"blurgen": __version__, "python": platform.python_version(), "machine": machine, **versions}
 
 
-def write_manifest(folder: Path, identity: dict, receipts: list[dict]) -> dict:
-    """Publish manifest.json: ``identity`` and, once all shards are there, their list and the data set's digest."""
+def write_manifest(folder: Path, recipe: Recipe, identity: dict, receipts: list[dict]) -> dict:
+    """Publish manifest.json: ``identity`` and, once all shards are there, their list; then recipe.toml beside it.
+
+    In this order, since a folder without a manifest is not ours.
+    """
+    toml = recipe.to_toml().encode()
     shards = [
         {"name": SHARD_NAME.format(one["shard"]), **{key: one[key] for key in ("sha256", "pairs", "bytes")}}
         for one in receipts
@@ -55,24 +64,15 @@ def write_manifest(folder: Path, identity: dict, receipts: list[dict]) -> dict:
         "format": FORMAT_NAME,
         "schema_version": SCHEMA_VERSION,
         **identity,
+        "recipe_toml_sha256": sha256(toml),
         "build": build_versions(),
         "complete": bool(receipts),
         "shards": shards,
     }
-    manifest["digest"] = dataset_digest(manifest)
+    manifest["digest"] = document_digest(manifest)
     publish_json(folder / MANIFEST_NAME, manifest)
+    publish(folder / RECIPE_NAME, toml)
     return manifest
-
-
-def dataset_digest(manifest: dict) -> str:
-    """sha256 hex of the canonical manifest, which holds the sha256 of every shard."""
-    content = {key: value for key, value in manifest.items() if key != "digest"}
-    return sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
-
-
-def write_recipe(folder: Path, recipe: Recipe) -> None:
-    """Publish recipe.toml beside the shards."""
-    publish(folder / RECIPE_NAME, recipe.to_toml().encode())
 
 
 def read_manifest(folder: Path) -> dict:
@@ -86,22 +86,27 @@ def read_manifest(folder: Path) -> dict:
     if manifest.get("schema_version") != SCHEMA_VERSION:
         version = str(manifest.get("schema_version"))[:20]
         raise ShardError(f"{path}: schema version {version}, this blurgen reads {SCHEMA_VERSION}")
-    if manifest.get("digest") != dataset_digest(manifest):
-        raise ShardError(f"{path}: changed or damaged since it was written (its digest differs)")
-    _check_shard_list(path, manifest)
+    if manifest.get("digest") != document_digest(manifest):
+        raise ShardError(f"{path}: changed or damaged since it was written (its digest differs); copy it again")
+    if not _well_formed(manifest):
+        raise ShardError(f"{path}: malformed, though its digest holds; not made by blurgen")
     return manifest
 
 
-def _check_shard_list(path: Path, manifest: dict) -> None:
-    """The list of shards is what we write: names in order, whole counts, hex digests."""
-    shards = manifest.get("shards")
-    good = isinstance(shards, list) and len(shards) <= MAX_SHARDS and isinstance(manifest.get("photos"), list)
+def _well_formed(manifest: dict) -> bool:
+    """Whether the manifest is what we write: every key of its type, shards in order, whole counts, hex digests."""
+    if any(type(manifest.get(key)) is not kind for key, kind in _MANIFEST_TYPES.items()):
+        return False
+    shards, photos = manifest["shards"], [*manifest["photos"], *manifest["quarantined"]]
+    good = len(shards) <= MAX_SHARDS and bool(shards) == manifest["complete"]
+    good = good and isinstance(manifest["recipe"].get("name"), str)
+    good = good and all(isinstance(photo, dict) and isinstance(photo.get("id"), str) for photo in photos)
+    good = good and all(isinstance(photo.get("licence"), str) for photo in manifest["photos"])
     for index, shard in enumerate(shards if good else []):
         good = good and isinstance(shard, dict) and shard.get("name") == SHARD_NAME.format(index)
         good = good and all(type(shard.get(key)) is int and shard[key] > 0 for key in ("pairs", "bytes"))
         good = good and isinstance(shard.get("sha256"), str)
-    if not good:
-        raise ShardError(f"{path}: its list of shards or photos is malformed")
+    return good
 
 
 def _read_json(path: Path) -> dict:
@@ -141,12 +146,13 @@ def _short(value: object) -> str:
 # Receipts -------------------------------------------------------------------------------------------------------------
 
 
-def finished_receipt(folder: Path, index: int, pairs: int) -> dict | None:
-    """The receipt of a shard that is there and whole, else None."""
+def finished_receipt(folder: Path, index: int, expected: dict) -> dict | None:
+    """The receipt of a shard that is there, whole and as ``expected`` (a part of its receipt), else None."""
     try:
         receipt = read_receipt(folder, index)
         shard = folder / SHARD_NAME.format(index)
-        whole = receipt["pairs"] == pairs and shard.is_file() and sha256_file(shard) == receipt["sha256"]
+        wanted = all(receipt.get(key) == value for key, value in expected.items())
+        whole = wanted and shard.is_file() and sha256_file(shard) == receipt["sha256"]
     except (ShardError, OSError):
         return None
     return receipt if whole else None
@@ -162,8 +168,9 @@ def read_receipt(folder: Path, index: int) -> dict:
     good = all(type(receipt.get(key)) is int for key in numbers) and receipt["shard"] == index
     rejected = receipt.get("rejected")
     good = good and isinstance(rejected, dict) and all(type(count) is int for count in rejected.values())
-    if not good or receipt.get("schema_version") != SCHEMA_VERSION or not isinstance(receipt.get("sha256"), str):
-        raise ShardError(f"{path}: malformed or damaged receipt")
+    good = good and receipt.get("schema_version") == SCHEMA_VERSION and isinstance(receipt.get("sha256"), str)
+    if not good or receipt.get("digest") != document_digest(receipt):
+        raise ShardError(f"{path}: malformed or damaged receipt; run the same `blurgen make` again to replace it")
     return receipt
 
 
@@ -220,6 +227,8 @@ class Dataset:
             raise IndexError(f"pair {index} of a data set of {len(self)}")
         number = bisect_right(self._ends, place)
         if number not in self._open:
+            while len(self._open) >= MAX_OPEN_SHARDS:  # the one opened first goes
+                self._open.pop(next(iter(self._open))).close()
             self._open[number] = self._checked_shard(number)
         return self._open[number], place - (self._ends[number - 1] if number else 0)
 
@@ -233,22 +242,14 @@ class Dataset:
 
 
 def open_dataset(folder: str | Path) -> Dataset:
-    """Open a finished data set: ``open_dataset("shards")[17]`` is a Pair (image, mask, provenance)."""
+    """Open a finished data set: ``open_dataset("shards")[17]`` is a Pair (image, mask, provenance).
+
+    Raises ShardError where there is none, and later for a shard that is damaged or missing.
+    """
     return Dataset(folder)
 
 
 # Looking at it and checking it ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Outcome of ``verify``: ``faults`` holds a line for each thing that is wrong."""
-
-    folder: str
-    shards: int
-    pairs: int
-    digest: str
-    faults: list[str]
 
 
 def verify(folder: str | Path) -> Iterator[tuple[str, list[str]]]:
@@ -274,16 +275,14 @@ def _manifest_faults(folder: Path, manifest: dict) -> list[str]:
         return [f"{folder}: not finished; run the same `blurgen make` again"]
     faults = []
     total = sum(shard["pairs"] for shard in manifest["shards"])
-    if total != manifest.get("pairs"):
-        faults.append(f"{folder}: its shards hold {total} pairs, the manifest says {manifest.get('pairs')}")
+    if total != manifest["pairs"]:
+        faults.append(f"{folder}: its shards hold {total} pairs, the manifest says {manifest['pairs']}")
     path = folder / RECIPE_NAME
     try:
-        if parse_recipe(path.read_bytes(), str(path)).model_dump(mode="json") != manifest.get("recipe"):
-            faults.append(f"{path}: differs from the recipe in the manifest")
+        if sha256_file(path) != manifest["recipe_toml_sha256"]:
+            faults.append(f"{path}: changed or damaged; run the same `blurgen make` again to replace it")
     except OSError as error:
-        faults.append(f"{path}: can't be read ({error.strerror})")
-    except Exception as error:  # a recipe that does not parse is a fault like any other
-        faults.append(" ".join(str(error).split()))
+        faults.append(f"{path}: can't be read ({error.strerror}); run the same `blurgen make` again to replace it")
     known = {SHARD_NAME.format(index) for index in range(len(manifest["shards"]))}
     extra = sorted(path.name for path in folder.glob("shard-*.h5") if path.name not in known)
     return faults + [f"{folder / name}: not in the manifest" for name in extra]

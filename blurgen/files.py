@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from blurgen.errors import OutputError
@@ -31,13 +31,20 @@ def publish(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise OutputError(f"{path}: can't be written ({_advice(error)})") from None
 
 
 def publish_json(path: Path, value: object) -> None:
     """``publish`` a JSON document: sorted keys, indented, so that equal values are equal bytes."""
     publish(path, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+
+
+def document_digest(document: dict) -> str:
+    """sha256 hex of the canonical form of a JSON document, all of it but its own "digest"."""
+    content = {key: value for key, value in document.items() if key != "digest"}
+    return sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
 
 
 def sha256(data: bytes) -> str:
@@ -60,9 +67,12 @@ def make_folder(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files that a killed run left behind."""
+    """Remove the temporary files that a killed run left behind, or raise OutputError."""
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        leftover.unlink(missing_ok=True)
+        try:
+            leftover.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{leftover}: can't be removed ({_advice(error)})") from None
 
 
 @contextmanager
@@ -76,10 +86,17 @@ def locked(folder: Path) -> Iterator[None]:
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise OutputError(f"{folder}: another blurgen is writing here; wait for it or choose another --out") from None
-        yield
-        path.unlink(missing_ok=True)
+            ours = path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
+        except BlockingIOError:
+            ours = False
+        except OSError as error:
+            raise OutputError(f"{folder}: can't be locked ({_advice(error)})") from None
+        if not ours:  # held by another process, or removed by one that has just ended
+            raise OutputError(f"{folder}: another blurgen is writing here; wait for it or choose another --out")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -39,7 +39,8 @@ def fill_sharp_region(image: np.ndarray, blur_mask: np.ndarray, reach_px: int, p
     Returns
     -------
     ndarray of shape (H, W, C), uint8
-        The blurred side as it was, the band filled, the rest of the sharp region zero ("none": the image itself).
+        The blurred side as it was, the band filled, what lies deeper zero but for the few pixels that the band's own
+        values hang on ("none": the image itself).
     """
     return FILLS[params.method](image, blur_mask, reach_px, params)
 
@@ -68,20 +69,36 @@ def _fill_telea(image: np.ndarray, blur_mask: np.ndarray, reach_px: int, params:
     fast-marching approximation of it, and pixels whose distances round up to the same px are filled together. The sum
     of weights normalises each pixel, so a constant stays that constant.
     """
-    band = _band((~blur_mask).view(np.uint8), reach_px)
-    top, bottom, left, right = _bounds(band, params.radius_px + 2)
-    window = np.s_[top:bottom, left:right]
+    distance = _signed_distance(blur_mask)
+    band = _causal_band(_band((~blur_mask).view(np.uint8), reach_px), distance, reach_px, params.radius_px)
+    window = _bounds(band, params.radius_px + 2)
     filled = _wiped(image, blur_mask)
-    filled[window] = _march(filled[window], blur_mask[window], band[window], params.radius_px)
+    filled[window] = _march(filled[window], distance[window], band[window], params.radius_px)
     return filled
 
 
-def _march(image: np.ndarray, known: np.ndarray, band: np.ndarray, radius: int) -> np.ndarray:
-    """Fill ``band`` outwards from ``known``, one px of distance at a time."""
+def _causal_band(band: np.ndarray, distance: np.ndarray, reach_px: int, radius: int) -> np.ndarray:
+    """``band`` and every pixel that its values hang on.
+
+    What lies within ``reach_px`` of the border in Euclidean distance hangs on nothing outside of the band. Only corners
+    of the kernel's square reach deeper; for them, pixels are added that a chain of neighbourhoods can lead through.
+    """
+    deep = band & (distance > reach_px)
+    if not deep.any():
+        return band
+    deepest = distance[deep].max()
+    side = 2 * (radius + 1) * int(np.ceil(deepest) - reach_px) + 1
+    around = cv2.dilate(deep.view(np.uint8), np.ones((side, side), np.uint8)).view(bool)
+    return band | (around & (distance > reach_px) & (distance <= np.ceil(deepest)))
+
+
+def _march(image: np.ndarray, distance: np.ndarray, band: np.ndarray, radius: int) -> np.ndarray:
+    """Fill ``band`` outwards from the known pixels (``distance`` <= 0), one px of distance at a time."""
     margin = radius + 1
-    stride = known.shape[1] + 2 * margin
+    stride = distance.shape[1] + 2 * margin
     offsets, vectors = _neighbourhood(radius, stride)
-    distance = _signed_distance(known, margin).ravel()
+    known = distance <= 0
+    distance = np.pad(distance, margin, mode="edge").ravel()
     usable = np.pad(known, margin).ravel()
     near = np.flatnonzero(np.pad(band | known, margin).ravel() & (distance > -margin)).astype(np.int32)
     near = near[np.argsort(distance[near], kind="stable")]
@@ -141,11 +158,11 @@ def _neighbourhood(radius: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
     return (rows * stride + columns).astype(np.int32), -np.stack([rows, columns], axis=1).astype(np.float32)
 
 
-def _signed_distance(known: np.ndarray, margin: int) -> np.ndarray:
-    """Euclidean distance to the border between known and unknown, negative on the known side: padded, float32."""
+def _signed_distance(known: np.ndarray) -> np.ndarray:
+    """Euclidean distance in px from the nearest known pixel; on the known side 0 at the border and falling inwards."""
     inner = cv2.distanceTransform((~known).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     outer = cv2.distanceTransform(known.view(np.uint8), cv2.DIST_L2, 5)
-    return np.pad(np.where(known, 1 - outer, inner), margin, mode="edge")
+    return np.where(known, np.minimum(1 - outer, 0), inner)
 
 
 def _band(sharp: np.ndarray, reach_px: int) -> np.ndarray:
@@ -155,16 +172,12 @@ def _band(sharp: np.ndarray, reach_px: int) -> np.ndarray:
     return (near & sharp).view(bool)
 
 
-def _bounds(mask: np.ndarray, margin: int) -> tuple[int, int, int, int]:
-    """Bounding box (top, bottom, left, right) of ``mask``, grown by ``margin`` and clipped to the image."""
+def _bounds(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """Bounding box of ``mask``, grown by ``margin`` and clipped to the image."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return 0, 0, 0, 0
     return (
-        max(rows[0] - margin, 0),
-        min(rows[-1] + 1 + margin, mask.shape[0]),
-        max(columns[0] - margin, 0),
-        min(columns[-1] + 1 + margin, mask.shape[1]),
+        slice(max(rows[0] - margin, 0), rows[-1] + 1 + margin),
+        slice(max(columns[0] - margin, 0), columns[-1] + 1 + margin),
     )
 
 

@@ -24,13 +24,12 @@ from blurgen.dataset import (
     first_difference,
     read_manifest,
     write_manifest,
-    write_recipe,
 )
 from blurgen.errors import ArgumentError, BlurgenError, OutputError, PhotoError, SourceError, WorkerError
-from blurgen.files import LOCK_NAME, TEMPORARY_PREFIX, locked, make_folder, sha256, sweep
+from blurgen.files import LOCK_NAME, TEMPORARY_PREFIX, locked, make_folder, sha256, sha256_file, sweep
 from blurgen.recipe import Recipe, load_recipe
 from blurgen.regions import RegionCache, default_cache, find_regions, regions_key
-from blurgen.shards.format import MANIFEST_NAME, MAX_SHARDS, PHOTO_ID_BYTES_MAX
+from blurgen.shards.format import MANIFEST_NAME, MAX_PAIRS, MAX_PIXELS, MAX_SHARDS, PHOTO_ID_BYTES_MAX, RECIPE_NAME
 from blurgen.shards.writer import ShardBuilder
 from blurgen.sources import Photo, Source, decode, open_source
 from blurgen.synthesis import Pair, synthesize
@@ -149,21 +148,23 @@ def make_dataset(
             _refuse_difference(out, {key: former.get(key) for key in asked}, asked)
         photos, quarantined = survey(source, recipe, cache, workers, progress)
         per_shard = pairs_per_shard or default_pairs_per_shard(n, recipe, photos)
+        _check_shards(n, per_shard)
         manifest = _new_manifest(asked, per_shard, photos, quarantined)
         if former:
             _refuse_difference(out, {key: former.get(key) for key in manifest}, manifest)
-        write_recipe(out, recipe)
         tasks = plan(photos, n, per_shard, recipe, seed, cache, out)
-        receipts = {task.index: finished_receipt(out, task.index, len(task.pairs)) for task in tasks}
+        receipts = {task.index: finished_receipt(out, task.index, _expected(task, former)) for task in tasks}
         left = [task for task in tasks if receipts[task.index] is None]
-        if left or not former or not former.get("complete"):
+        finished = not left and _is_whole(out, former)
+        if not finished:
             _refuse_other_build(out, former, left, len(tasks))
-            write_manifest(out, manifest, [])
+            write_manifest(out, recipe, manifest, [])
         started = time.perf_counter()
         receipts |= {receipt["shard"]: receipt for receipt in _make_shards(left, len(tasks), n, workers, progress)}
         seconds = time.perf_counter() - started
         ordered = [receipts[task.index] for task in tasks]
-        write_manifest(out, manifest, ordered)
+        if not finished:
+            write_manifest(out, recipe, manifest, ordered)
     made = sum(len(task.pairs) for task in left)
     return _summary(out, manifest, ordered, made, workers, seconds)
 
@@ -189,12 +190,19 @@ def _check_numbers(n: int, seed: int, workers: int, pairs_per_shard: int | None,
         raise ArgumentError(f"seed is {seed}: give a number from 0 to 2**63 - 1")
     if workers < 1:
         raise ArgumentError(f"workers is {workers}: give 1 or more")
-    if pairs_per_shard is not None and pairs_per_shard < 1:
-        raise ArgumentError(f"pairs per shard is {pairs_per_shard}: give 1 or more")
-    if pairs_per_shard is not None and -(-n // pairs_per_shard) > MAX_SHARDS:
-        raise ArgumentError(f"pairs per shard is {pairs_per_shard}: that makes over {MAX_SHARDS} shards; give more")
+    if pairs_per_shard is not None:
+        if not 1 <= pairs_per_shard <= MAX_PAIRS:
+            raise ArgumentError(f"pairs per shard is {pairs_per_shard}: give 1 to {MAX_PAIRS}")
+        _check_shards(n, pairs_per_shard)
+    if recipe.geometry.shape and np.prod(recipe.geometry.shape) > MAX_PIXELS:
+        raise ArgumentError(f"size is {recipe.geometry.size}: give one of at most {MAX_PIXELS // 10**6} Mpx")
     if recipe.storage.codec == "raw" and recipe.geometry.shape is None:
         raise ArgumentError("storage.codec raw needs pairs of one size: give --size 320, or the codec png")
+
+
+def _check_shards(n: int, per_shard: int) -> None:
+    if -(-n // per_shard) > MAX_SHARDS:
+        raise ArgumentError(f"n is {n}: at {per_shard} pairs per shard that is over {MAX_SHARDS} shards; give fewer or more")
 
 
 def _claim(out: Path) -> None:
@@ -214,6 +222,22 @@ def _refuse_difference(out: Path, former: dict, asked: dict) -> None:
         raise OutputError(f"{out}: holds a data set made with another {difference}; choose another --out")
 
 
+def _expected(task: ShardTask, former: dict | None) -> dict:
+    """What the receipt of a shard must say for the shard to be kept."""
+    expected = {"pairs": len(task.pairs), "seed": task.seed, "recipe_digest": task.recipe.digest}
+    if former and former["complete"]:
+        expected["sha256"] = former["shards"][task.index]["sha256"]
+    return expected
+
+
+def _is_whole(out: Path, former: dict | None) -> bool:
+    """Whether manifest and recipe.toml are already what they will be; they are not written again then."""
+    path = out / RECIPE_NAME
+    if not former or not former["complete"] or not path.is_file():
+        return False
+    return sha256_file(path) == former["recipe_toml_sha256"]
+
+
 def _refuse_other_build(out: Path, former: dict | None, left: list[ShardTask], total: int) -> None:
     """Shards are byte-identical for one build of the libraries only, so one data set is made by one build."""
     if former and len(left) < total:
@@ -228,17 +252,18 @@ def _refuse_other_build(out: Path, former: dict | None, left: list[ShardTask], t
 def survey(
     source: Source, recipe: Recipe, cache: Path, workers: int, progress: bool
 ) -> tuple[list[SurveyedPhoto], list[dict]]:
-    """Look at every photo once: (usable photos, quarantined [{"id", "reason"}]), both in the order of the source.
+    """Look at every photo once: (usable photos, quarantined [{"id", "reason"}]), both sorted by id.
 
     Regions are found, or taken from the cache. Raises SourceError when no photo can be used.
     """
     RegionCache(cache)
-    total = len(source.photos)
-    results = _in_parallel(_survey_photo, ((photo, recipe, cache) for photo in source.photos), workers, total)
+    listed = sorted(source.photos, key=lambda photo: photo.id)
+    total = len(listed)
+    results = _in_parallel(_survey_photo, ((photo, recipe, cache) for photo in listed), workers, total)
     bar = tqdm(results, total=total, desc="proposals", unit="photo", disable=None if progress else True)
     by_id = dict(bar)
-    usable = [by_id[photo.id] for photo in source.photos if not isinstance(by_id[photo.id], str)]
-    bad = [{"id": photo.id, "reason": by_id[photo.id]} for photo in source.photos if isinstance(by_id[photo.id], str)]
+    usable = [by_id[photo.id] for photo in listed if not isinstance(by_id[photo.id], str)]
+    bad = [{"id": photo.id, "reason": by_id[photo.id]} for photo in listed if isinstance(by_id[photo.id], str)]
     if not usable:
         raise SourceError(f"none of the {total} photos of {source.root} can be used; {bad[0]['id']}: {bad[0]['reason']}")
     return usable, bad
@@ -333,7 +358,10 @@ def shard_pairs(task: ShardTask) -> Iterator[tuple[Pair, bool]]:
 
 def _pairs_of(surveyed: SurveyedPhoto, pairs: Iterable[int], task: ShardTask) -> Iterator[tuple[int, Pair | None]]:
     """Make pairs from one photo: (pair number, Pair), or None where its draws gave no good mask."""
-    data = surveyed.photo.read()
+    try:
+        data = surveyed.photo.read()
+    except PhotoError as error:
+        raise SourceError(f"{surveyed.photo.path}: {error}; leave the photos alone and run again") from None
     if sha256(data) != surveyed.sha256:
         raise SourceError(f"{surveyed.photo.path}: changed while it was in use; leave the photos alone and run again")
     pixels = decode(data)

@@ -106,7 +106,8 @@ def motion(blur: Blur) -> Kernel:
     path[:, 1] = np.linspace(-blur.length_px / 2, blur.length_px / 2, len(path))
     angle = np.deg2rad(blur.angle_deg)
     path = path @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    path += blur.elastic_px * _elastic_field(len(path), blur)
+    if blur.elastic_px:
+        path += blur.elastic_px * _elastic_field(len(path), blur)
     return _draw(path - path.mean(axis=0))
 
 

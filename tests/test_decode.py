@@ -86,6 +86,15 @@ def test_plain_rgb_is_exact_and_the_array_is_our_own(photo):
     assert np.array_equal(decoded, photo)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK", "I;16"])
+def test_large_photos_are_converted_in_strips_without_a_seam(mode, photo, monkeypatch):
+    grey = (photo[..., 0] * np.uint16(200)).astype(np.uint16)
+    data = encode(grey if mode == "I;16" else Image.fromarray(photo).convert(mode), "TIFF")
+    whole = decode(data)
+    monkeypatch.setattr("blurgen.sources.photo._STRIP_PIXELS", 200 * 7 + 3)
+    assert np.array_equal(decode(data), whole)
+
+
 def test_grey_and_black_and_white_become_three_equal_channels():
     grey = np.arange(40, dtype=np.uint8)[:, None].repeat(50, 1)
     assert np.array_equal(decode(encode(grey, "PNG")), grey[..., None].repeat(3, 2))
@@ -167,9 +176,8 @@ def test_other_formats(form, photo):
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_more_than_one_frame_is_refused(form, photo):
     frames = [Image.fromarray(np.roll(photo, 20 * k, 1)) for k in range(3)]
-    assert "3 frames): extract the frames first" in reason(
-        encode(frames[0], form, save_all=True, append_images=frames[1:])
-    )
+    said = "several pages" if form == "TIFF" else "animated (3 frames): extract the frames first"
+    assert said in reason(encode(frames[0], form, save_all=True, append_images=frames[1:]))
 
 
 def test_mpo_of_a_camera_is_a_photo_its_first_frame(photo):
@@ -262,7 +270,7 @@ def test_trailing_data_is_allowed(photo, jpeg):
 @pytest.mark.parametrize("options", [{}, {"optimize": True}, {"progressive": True}], ids=str)
 def test_zeroed_bytes_in_a_photo_are_found(photo, options):
     data = encode(photo, "JPEG", quality=90, **options)
-    start = len(data) * 2 // 3
+    start = len(data) // 3
     zeroed = "JPEG with zeroed bytes: copy it again from the original"
     assert reason(data[:start] + bytes(600) + data[start + 600 :]) == zeroed
     if not options:

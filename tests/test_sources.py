@@ -184,6 +184,8 @@ def test_voc_is_found_where_it_usually_is(voc_root, tmp_path, monkeypatch):
         assert place in message
     monkeypatch.setenv("BLURGEN_VOC", str(tmp_path))
     assert open_source("voc").root == str(voc_root)
+    monkeypatch.setenv("BLURGEN_VOC", str(tmp_path / "moved"))
+    assert "moved/VOCdevkit/VOC2007 (BLURGEN_VOC says so)" in refused("voc")
     assert str(tmp_path / "nowhere") in refused("voc", tmp_path / "nowhere")
 
 

@@ -26,10 +26,10 @@ class ProposalParams(Params):
     """What ``object_proposals`` looks for and how many it keeps."""
 
     working_side_px: int = param(
-        512, "px", "A photo whose long side is above this is downscaled to it; none is upscaled.", low=32, high=4096
+        512, "px", "A photo whose long side is above this is downscaled to it; none is upscaled.", low=32, high=2048
     )
-    least_superpixel_px: int = param(
-        400, "px", "Superpixels smaller than this are absorbed by a neighbour (working resolution).", low=1, high=10_000
+    least_superpixel: float = param(
+        0.0025, "share of the photo", "Smaller superpixels are absorbed by a neighbour.", low=0.0005, high=0.1
     )
     pairs: int = param(1500, "", "Most pairs of neighbouring regions listed from each hierarchy.", low=0, high=20_000)
     triplets: int = param(
@@ -37,7 +37,11 @@ class ProposalParams(Params):
     )
     area_range: Interval = param((0.005, 0.8), "share of the photo", "Areas that a proposal may have.", low=0, high=1)
     diversity: float = param(
-        0.3, "", "Weight of the overlap with better proposals in the ranking; 0 ranks by score alone.", low=0, high=1
+        0.4,
+        "",
+        "Weight of not overlapping with better proposals, beside quality; 0 ranks by quality alone.",
+        low=0,
+        high=1,
     )
     max_proposals: int = param(500, "", "Most proposals kept of a photo.", low=1, high=5000)
 
@@ -55,9 +59,10 @@ def object_proposals(image: np.ndarray, params: ProposalParams = ProposalParams(
     Returns
     -------
     Proposals
-        At the working resolution. ``scores`` are in [0, 1] and do not increase: the estimated Jaccard index with an
-        object, less the penalty for overlap with the proposals before it. Empty (length 0, one superpixel) if
-        the photo is constant or has a side below 32 px.
+        At the working resolution. ``scores`` are in [0, 1] and do not increase: the mean, weighted by ``diversity``,
+        of the estimated Jaccard index with an object and of how new the mask is (1 - its largest Jaccard index with a
+        proposal before it). Empty (length 0, one superpixel) if nothing is found: a constant photo, or one with a
+        side below 32 px.
 
     Raises
     ------
@@ -71,21 +76,24 @@ def object_proposals(image: np.ndarray, params: ProposalParams = ProposalParams(
     if min(photo.shape[:2]) < _LEAST_SIDE_PX or not np.ptp(photo.reshape(-1, 3), axis=0).any():
         return _no_proposals(photo.shape[:2])
     maps = contours.contour_maps(photo)
-    graph = hierarchy.region_graph(hierarchy.superpixels(maps.mean(axis=0), params.least_superpixel_px), maps)
+    labels = hierarchy.superpixels(maps.mean(axis=0), params.least_superpixel)
+    graph = hierarchy.region_graph(labels, maps)
     if len(graph.edges) == 0:
         return _no_proposals(photo.shape[:2])
-    trees = [hierarchy.merge_tree(graph, strengths) for strengths in (*graph.strengths, graph.strengths.mean(axis=0))]
+    trees = hierarchy.merge_trees(graph)
     masks = grouping.candidates(graph, trees, params.pairs, params.triplets, params.area_range)
-    features = ranking.mask_features(graph, masks)
-    order, scores = ranking.rank(masks, graph.areas, ranking.score(features), params.diversity, params.max_proposals)
-    return Proposals(graph.labels, masks[order], scores)
+    quality = ranking.score(ranking.mask_features(graph, masks, photo))
+    order, scores = ranking.diverse_order(masks, graph.areas, quality, params.diversity, params.max_proposals)
+    return Proposals(labels, masks[order], scores)
 
 
 def _working_photo(image: np.ndarray, side_px: int) -> np.ndarray:
     """Check ``image`` and bring it to (h, w, 3) uint8 with its long side at most ``side_px``."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         kind = f"{image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise PhotoError(f"a photo must be a uint8 array of shape {_PHOTO_SHAPES}, this one is {kind}; convert it first")
+        raise PhotoError(
+            f"a photo must be a uint8 array of shape {_PHOTO_SHAPES}, this one is {kind}; convert it first"
+        )
     if not (image.ndim == 2 or image.ndim == 3 and image.shape[2] == 3) or image.size == 0:
         raise PhotoError(f"a photo must have shape {_PHOTO_SHAPES}, this one has {image.shape}")
     from cv2 import INTER_AREA, resize

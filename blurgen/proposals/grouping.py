@@ -9,7 +9,9 @@ from blurgen.proposals.hierarchy import Hierarchy, RegionGraph
 _SAME_IOU = 0.95
 
 
-def candidates(graph: RegionGraph, trees: list[Hierarchy], pairs: int, triplets: int, area_range: tuple[float, float]) -> np.ndarray:
+def candidates(
+    graph: RegionGraph, trees: list[Hierarchy], pairs: int, triplets: int, area_range: tuple[float, float]
+) -> np.ndarray:
     """Singles, pairs and triplets of all hierarchies, holes filled, without near duplicates.
 
     Returns

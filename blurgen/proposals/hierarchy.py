@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from skimage.segmentation import watershed
 
-_WATERSHED_SIGMA_PX = 2.0
+_WATERSHED_SIGMA_PX = 1.25
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ class Hierarchy:
     altitudes: np.ndarray
 
 
-def superpixels(contours: np.ndarray, least_area_px: int) -> np.ndarray:
-    """Watershed basins of a contour map, none smaller than ``least_area_px`` (unless the photo is).
+def superpixels(contours: np.ndarray, least_area: float) -> np.ndarray:
+    """Watershed basins of a contour map, none smaller than ``least_area``.
 
     Parameters
     ----------
     contours : ndarray of shape (H, W), float32
         Strengths in [0, 1].
-    least_area_px : int
-        A smaller basin is absorbed through its single weakest border: through all of them it would join what it parts.
+    least_area : float
+        Share of the map. A smaller basin is absorbed through its single weakest border: through all of them it would join what it parts.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def superpixels(contours: np.ndarray, least_area_px: int) -> np.ndarray:
     labels = watershed(np.rint(relief * (255 / max(relief.max(), 1e-6))).astype(np.uint8)) - 1
     while True:
         graph = region_graph(labels, contours[None])
-        small = np.flatnonzero(graph.areas < least_area_px)
+        small = np.flatnonzero(graph.areas < least_area * contours.size)
         if len(small) == 0 or len(graph.edges) == 0:
             return graph.labels
         labels = _absorb(graph, small)[labels]
@@ -107,17 +107,26 @@ def region_graph(labels: np.ndarray, contours: np.ndarray) -> RegionGraph:
     """
     labels = labels.astype(np.int32)
     count = int(labels.max()) + 1
-    keys, values = [], []
-    for near, far in (((..., slice(None, -1)), (..., slice(1, None))), ((..., slice(None, -1), slice(None)), (..., slice(1, None), slice(None)))):
-        one, two = labels[near], labels[far]
-        rows, columns = np.nonzero(one != two)
-        one, two = one[rows, columns].astype(np.int64), two[rows, columns]
-        keys.append(np.minimum(one, two) * count + np.maximum(one, two))
-        values.append((contours[near][:, rows, columns] + contours[far][:, rows, columns]) / 2)
-    unique, inverse, lengths = np.unique(np.concatenate(keys), return_inverse=True, return_counts=True)
-    sums = [np.bincount(inverse, weights=row, minlength=len(unique)) for row in np.concatenate(values, axis=1)]
-    edges = np.stack(np.divmod(unique, count), axis=1)
-    return RegionGraph(labels, np.bincount(labels.ravel(), minlength=count), edges, lengths, np.array(sums) / lengths)
+    sides = [_borders(labels, contours), _borders(labels.T, contours.transpose(0, 2, 1))]
+    lower, upper, values = (np.concatenate(parts, axis=-1) for parts in zip(*sides, strict=True))
+    codes, inverse, lengths = np.unique(lower * count + upper, return_inverse=True, return_counts=True)
+    sums = [np.bincount(inverse, weights=row, minlength=len(codes)) for row in values]
+    edges = np.stack(np.divmod(codes, count), axis=1)
+    areas = np.bincount(labels.ravel(), minlength=count)
+    return RegionGraph(labels, areas, edges, lengths, np.array(sums) / lengths)
+
+
+def _borders(labels: np.ndarray, contours: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixel sides between a row and the next one that part two labels: lower and upper label (B,), contour (S, B)."""
+    rows, columns = np.nonzero(labels[:-1] != labels[1:])
+    one, two = labels[rows, columns].astype(np.int64), labels[rows + 1, columns].astype(np.int64)
+    values = (contours[:, rows, columns] + contours[:, rows + 1, columns]) / 2
+    return np.minimum(one, two), np.maximum(one, two), values
+
+
+def merge_trees(graph: RegionGraph) -> list[Hierarchy]:
+    """One hierarchy of each contour map of the graph, then one of their mean."""
+    return [merge_tree(graph, strengths) for strengths in (*graph.strengths, graph.strengths.mean(axis=0))]
 
 
 def merge_tree(graph: RegionGraph, strengths: np.ndarray) -> Hierarchy:
@@ -132,12 +141,13 @@ def merge_tree(graph: RegionGraph, strengths: np.ndarray) -> Hierarchy:
     Returns
     -------
     Hierarchy
+
+    Source: Arbelaez, Maire, Fowlkes, Malik, "Contour detection and hierarchical image segmentation", TPAMI 2011.
     """
     adjacency = higra.UndirectedGraph(len(graph.areas))
     adjacency.add_edges(graph.edges[:, 0], graph.edges[:, 1])
-    tree, altitudes = higra.binary_partition_tree_average_linkage(
-        adjacency, strengths.astype(np.float64), graph.lengths.astype(np.float64)
-    )
+    lengths = graph.lengths.astype(np.float64)
+    tree, altitudes = higra.binary_partition_tree_average_linkage(adjacency, strengths.astype(np.float64), lengths)
     parents = tree.parents().astype(np.int64)
     return Hierarchy(parents, _monotone(parents, altitudes))
 

@@ -49,7 +49,7 @@ def provenance_lines(provenance: dict) -> tuple[str, str]:
     region = f"{provenance['mask_kind']} {provenance['region']} (score {provenance['score']:.2f})"
     photo = str(provenance.get("photo", ""))
     return (
-        f"#{provenance['pair']}  {photo if len(photo) <= 40 else '...' + photo[-37:]}  {_blur(provenance)}",
+        f"#{provenance['pair']}  {photo if len(photo) <= 40 else '...' + photo[-37:]}  {blur_of(provenance)}",
         f"{side} of {region}, {provenance['blurred_share']:.0%} blurred, fill {provenance['fill']}",
     )
 
@@ -58,7 +58,7 @@ def _draw_pair(sheet: Image.Image, draw: ImageDraw.ImageDraw, pair: Pair, corner
     left, top = corner
     sheet.paste(Image.fromarray(_thumb(pair.image)), (left, top))
     sheet.paste(Image.fromarray(_outlined(pair)), (left + THUMB_PX + 2, top))
-    kernel = Image.fromarray(_kernel_picture(_blur(pair.provenance)))
+    kernel = Image.fromarray(_kernel_picture(blur_of(pair.provenance)))
     sheet.paste(kernel, (left + 2 * THUMB_PX + 2 - KERNEL_PX, top + THUMB_PX - KERNEL_PX))
     font = ImageFont.load_default(TEXT_PX)
     for number, line in enumerate(provenance_lines(pair.provenance)):
@@ -84,7 +84,8 @@ def _outlined(pair: Pair) -> np.ndarray:
     return cv2.drawContours(thumb, contours, -1, OUTLINE, 1)
 
 
-def _blur(provenance: dict) -> Blur:
+def blur_of(provenance: dict) -> Blur:
+    """The blur that a row of provenance describes."""
     names = ("sigma_px", "length_px", "angle_deg", "elastic_px", "elastic_smoothness_px", "elastic_seed")
     return Blur(provenance["blur_kind"], **{name: provenance[name] for name in names})
 

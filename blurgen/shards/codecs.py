@@ -14,6 +14,11 @@ from blurgen.params import Params, param
 Codec = Literal["jpeg", "png", "raw"]
 
 
+_JPEG_FRAMES = (0xC0, 0xC1, 0xC2)
+_JPEG_TABLES = (0xC4, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE)
+"""What may stand before the frame. Anything else, padding too, could make us and the decoder see different frames."""
+
+
 class StorageParams(Params):
     """How the images of a shard are stored."""
 
@@ -42,7 +47,10 @@ def decode_image(data: np.ndarray, codec: str, shape: tuple[int, int]) -> np.nda
         return np.array(data, np.uint8).reshape(*shape, 3)
     if image_shape(data) != shape:
         raise ShardError("an image has another size than its provenance says")
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+    except cv2.error:
+        image = None
     if image is None or image.shape[:2] != shape:
         raise ShardError("an image can't be decoded")
     return image
@@ -51,12 +59,14 @@ def decode_image(data: np.ndarray, codec: str, shape: tuple[int, int]) -> np.nda
 def image_shape(data: np.ndarray) -> tuple[int, int] | None:
     """(height, width) from the header of a PNG or JPEG, without decoding; None for anything else."""
     head = data.tobytes()
-    if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) > 24:
+    if head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR":
         return int.from_bytes(head[20:24]), int.from_bytes(head[16:20])
     at = 2 if head[:2] == b"\xff\xd8" else len(head)
     while at + 9 <= len(head) and head[at] == 0xFF:
-        if head[at + 1] in (0xC0, 0xC1, 0xC2):
+        if head[at + 1] in _JPEG_FRAMES:
             return int.from_bytes(head[at + 5 : at + 7]), int.from_bytes(head[at + 7 : at + 9])
+        if head[at + 1] not in _JPEG_TABLES:
+            return None
         at += 2 + int.from_bytes(head[at + 2 : at + 4])
     return None
 

@@ -17,6 +17,8 @@ RECIPE_NAME = "recipe.toml"
 SHARD_NAME = "shard-{:05d}.h5"
 RECEIPT_NAME = "shard-{:05d}.json"
 MAX_SHARDS = 100_000
+MAX_PAIRS = 100_000  # in a shard
+MAX_PIXELS = 64_000_000  # in an image
 
 PHOTO_ID_BYTES_MAX = 1024
 

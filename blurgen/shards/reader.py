@@ -9,20 +9,26 @@ import numpy as np
 
 from blurgen.errors import ShardError
 from blurgen.shards.codecs import decode_image, decode_mask
-from blurgen.shards.format import FORMAT_NAME, PHOTO_ID_BYTES_MAX, PROVENANCE_FIELDS, SCHEMA_VERSION
-
-MAX_PAIRS = 1_000_000
+from blurgen.shards.format import (
+    FORMAT_NAME,
+    MAX_PAIRS,
+    MAX_PIXELS,
+    PHOTO_ID_BYTES_MAX,
+    PROVENANCE_FIELDS,
+    SCHEMA_VERSION,
+    provenance_dtype,
+)
 
 
 class Shard:
     """One open shard: ``len``, ``image(i)``, ``mask(i)``, ``provenance``. Raises ShardError for anything amiss."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise ShardError(f"{path}: this shard is missing; run the same `blurgen make` again")
         try:
             self.file = h5py.File(path, "r")
-        except FileNotFoundError:
-            raise ShardError(f"{path}: this shard is missing; make the data set again in the same folder") from None
         except (OSError, RuntimeError, ValueError) as error:
             raise ShardError(f"{path}: not a readable HDF5 file ({_one_line(error)})") from None
         try:
@@ -75,12 +81,15 @@ class Shard:
         return int(row["height"]), int(row["width"])
 
     def _blob(self, name: str, index: int) -> np.ndarray:
-        offsets = self.offsets[name]
-        return self.file[f"{name}_bytes"][int(offsets[index]) : int(offsets[index + 1])]
+        height, width = self._shape(index)
+        first, end = self.offsets[name][index : index + 2].tolist()
+        if end - first > 4 * height * width + 65536:  # more than any codec needs
+            raise ShardError(f"its {name} claims {end - first} bytes; refused")
+        return self.file[f"{name}_bytes"][first:end]
 
     def _check(self) -> None:
         """Everything that can be checked without decoding a pair."""
-        attributes = {name: self.file.attrs.get(name) for name in ("format", "schema_version", "codec")}
+        attributes = {name: _read_attribute(self.file, name) for name in ("format", "schema_version", "codec")}
         if attributes["format"] != FORMAT_NAME:
             raise ShardError("not a blurgen shard")
         if attributes["schema_version"] != SCHEMA_VERSION:
@@ -101,6 +110,14 @@ class Shard:
             _check_raw(self.file["images"], self.provenance)
 
 
+def _read_attribute(file: h5py.File, name: str) -> str | int | None:
+    """A single string or whole number; None for anything else."""
+    if name not in file.attrs or file.attrs.get_id(name).shape != ():
+        return None
+    value = file.attrs[name]
+    return int(value) if isinstance(value, np.integer) else value if isinstance(value, str) else None
+
+
 def _check_plain(file: h5py.File, name: str) -> None:
     """Refuse links, external storage, virtual data sets, filters and chunks before anything is read."""
     if type(file.get(name, getlink=True)) is not h5py.HardLink:
@@ -118,12 +135,15 @@ def _read_provenance(dataset: h5py.Dataset) -> np.ndarray:
     dtype = dataset.dtype
     if dtype.names != tuple(PROVENANCE_FIELDS) or dataset.ndim != 1 or not 0 < len(dataset) <= MAX_PAIRS:
         raise ShardError("the provenance table has other columns than this schema version")
-    for name, kind in PROVENANCE_FIELDS.items():
-        good = dtype[name].kind == "S" and dtype[name].itemsize <= PHOTO_ID_BYTES_MAX if kind == "S" else dtype[name] == kind
-        if not good:
-            raise ShardError(f"column {name} of the provenance table has type {dtype[name]}; expected {kind}")
+    expected = provenance_dtype(min(dtype["photo"].itemsize, PHOTO_ID_BYTES_MAX))
+    for name in PROVENANCE_FIELDS:
+        if dtype[name] != expected[name]:
+            raise ShardError(f"column {name} of the provenance table has type {dtype[name]}; expected {expected[name]}")
+    if dtype != expected:
+        raise ShardError("the provenance table has gaps between its columns")
     table = dataset[:]
-    if min(table["height"].min(), table["width"].min()) < 1 or max(table["height"].max(), table["width"].max()) > 2**16:
+    height, width = table["height"].astype(np.int64), table["width"].astype(np.int64)
+    if min(height.min(), width.min()) < 1 or (height * width).max() > MAX_PIXELS:
         raise ShardError("the provenance table holds an impossible image size")
     return table
 

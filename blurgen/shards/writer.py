@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from blurgen.files import publish, publish_json, sha256
+from blurgen.files import document_digest, publish, publish_json, sha256
 from blurgen.shards.codecs import StorageParams, encode_image, encode_mask
 from blurgen.shards.format import FORMAT_NAME, RECEIPT_NAME, SCHEMA_VERSION, SHARD_NAME, provenance_dtype
 
@@ -50,7 +50,7 @@ class ShardBuilder:
         return buffer.getvalue()
 
     def publish(self, folder: Path, index: int, receipt: dict) -> dict:
-        """Write shard ``index`` and then its receipt, which is returned: ``receipt`` with sha256, bytes and pairs."""
+        """Write shard ``index`` and then its receipt, which is returned: ``receipt`` with sha256, bytes, pairs, digest."""
         data = self.to_bytes()
         publish(folder / SHARD_NAME.format(index), data)
         whole = {
@@ -61,6 +61,7 @@ class ShardBuilder:
             "sha256": sha256(data),
             **receipt,
         }
+        whole["digest"] = document_digest(whole)
         publish_json(folder / RECEIPT_NAME.format(index), whole)
         return whole
 

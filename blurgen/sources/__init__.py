@@ -61,7 +61,7 @@ def open_source(
     with_objects : bool
         voc, coco: only photos with annotated objects, and these with them.
     licence : str, optional
-        What to note as the licence of photos whose source states none.
+        folder, voc: the licence to note for every photo. coco: for those whose licence the JSON does not state.
 
     Returns
     -------

@@ -8,7 +8,7 @@ import re
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from .jpeg import check_jpeg
 MAX_PIXELS = 64_000_000
 MIN_SIDE_PX = 32
 MAX_BYTES = 1_000_000_000
+_COUNTED_BYTES = 20_000_000  # the frames of larger files are not counted: a GIF has to be walked from end to end
 
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
@@ -31,15 +32,16 @@ _RAW = "camera raw is not supported: convert it to JPEG or TIFF first"
 _UNREADABLE = "not a photo that Pillow can read"
 
 _ORIENTATION = 0x0112
-_TRANSPOSE = {  # EXIF orientation -> what turns the stored pixels upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_UPRIGHT = {  # EXIF orientation -> what turns the stored pixels (H, W, 3) upright
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: np.rot90(pixels),
 }
+_STRIP_PIXELS = 4_000_000
 _SUBFILE_TYPE, _BITS, _COMPRESSION, _PHOTOMETRIC, _PLANAR, _DNG_VERSION = 254, 258, 259, 262, 284, 50706
 _STDERR = threading.Lock()
 
@@ -139,23 +141,28 @@ def decode(data: bytes) -> np.ndarray:
     except MemoryError:
         raise PhotoError("not enough memory to decode it: resize it first") from None
     except Exception as error:  # decoders raise whatever they like on damaged bytes
-        if "truncated" in str(error):
+        if "truncated" in str(error).lower():
             raise PhotoError("truncated photo: copy it again from the original") from error
         raise PhotoError(f"damaged photo: {_first_line(error)}") from error
 
 
 def _decode(data: bytes) -> np.ndarray:
     _refuse_by_first_bytes(data)
+    pixels, orientation = _stored(data)
+    return np.ascontiguousarray(_UPRIGHT[orientation](pixels)) if orientation in _UPRIGHT else pixels
+
+
+def _stored(data: bytes) -> tuple[np.ndarray, int]:
+    """The pixels as they are stored, (H, W, 3) uint8 RGB, and the EXIF orientation."""
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-        _refuse_by_header(image)
+        _refuse_by_header(image, len(data))
         if image.format in ("JPEG", "MPO"):
             check_jpeg(data)
         elif image.format == "TIFF":
             _refuse_tiff(image)
         orientation = _orientation(image)
         image.load()
-        rgb = _to_rgb(image)
-    return np.array(rgb.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else rgb)
+        return _to_rgb(image), orientation
 
 
 def _refuse_by_first_bytes(data: bytes) -> None:
@@ -173,13 +180,14 @@ def _refuse_by_first_bytes(data: bytes) -> None:
         _check_size(int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1)
 
 
-def _refuse_by_header(image: Image.Image) -> None:
-    """Refuse by what the header says, before any pixel is decoded."""
+def _refuse_by_header(image: Image.Image, size: int) -> None:
+    """Refuse by what the header says, before any pixel is decoded. ``size`` is the file's, in bytes."""
     _check_size(*image.size)
-    frames = 1 if image.format == "MPO" else _frames(image)
-    if frames > 1:
-        what = "several pages" if image.format == "TIFF" else "animated"
-        raise PhotoError(f"{what} ({frames} frames): extract the frames first")
+    if image.format == "TIFF" and _has_pages(image):
+        raise PhotoError("several pages: save the page that you want as a photo of its own first")
+    if image.format not in ("TIFF", "MPO") and getattr(image, "is_animated", False):
+        count = f" ({image.n_frames} frames)" if size < _COUNTED_BYTES else ""
+        raise PhotoError(f"animated{count}: extract the frames first")
     if image.mode in ("F", "LAB") or (image.mode == "I" and image.format != "PPM"):
         raise PhotoError(f"colour mode {image.mode} is not supported: convert it to 8-bit RGB first")
 
@@ -196,17 +204,16 @@ def _too_large(pixels: int | None) -> str:
     return f"{size} is above the limit of {MAX_PIXELS / 1e6:.0f} Mpx: resize it first"
 
 
-def _frames(image: Image.Image) -> int:
-    """The number of frames; a TIFF's reduced copies (previews) of its first page do not count."""
-    frames = getattr(image, "n_frames", 1)
-    if image.format != "TIFF" or frames == 1:
-        return frames
-    pages = 0
-    for index in range(frames):
-        image.seek(index)
-        pages += not image.tag_v2.get(_SUBFILE_TYPE, 0) & 1
+def _has_pages(image: Image.Image) -> bool:
+    """Whether a TIFF has a second page that Pillow can read and that is no reduced copy (preview) of the first."""
+    pages, index = 1, 0
+    with suppress(Exception):  # EOFError after the last page, anything at a page that can't be read
+        while pages == 1:
+            index += 1
+            image.seek(index)
+            pages += not image.tag_v2.get(_SUBFILE_TYPE, 0) & 1
     image.seek(0)
-    return max(pages, 1)
+    return pages > 1
 
 
 def _refuse_tiff(image: Image.Image) -> None:
@@ -227,20 +234,33 @@ def _orientation(image: Image.Image) -> int:
     return 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        return Image.fromarray(_grey_to_8_bit(image)).convert("RGB")
-    if image.has_transparency_data:
-        page = Image.new("RGBA", image.size, "white")
-        page.alpha_composite(image.convert("RGBA"))
-        image = page
-    return image.convert("RGB")
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8, strip by strip: a whole photo in each of the modes on the way would take a gigabyte."""
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // width)
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        strip = image if rows >= height else image.crop((0, top, width, bottom))
+        if strip.mode.startswith("I"):
+            pixels[top:bottom] = _grey_to_8_bit(strip, image.tag_v2 if image.format == "TIFF" else {})[..., None]
+        else:
+            pixels[top:bottom] = np.asarray(_opaque(strip).convert("RGB"))
+    return pixels
 
 
-def _grey_to_8_bit(image: Image.Image) -> np.ndarray:
+def _opaque(image: Image.Image) -> Image.Image:
+    """The image laid on white where it is transparent."""
+    if not image.has_transparency_data:
+        return image
+    page = Image.new("RGBA", image.size, "white")
+    page.alpha_composite(image.convert("RGBA"))
+    return page
+
+
+def _grey_to_8_bit(image: Image.Image, tags: Mapping) -> np.ndarray:
     """(H, W) uint8 from 16 bits of grey: 65535 becomes 255. TIFF: 12 bits are widened, "white is zero" is inverted."""
     grey = np.asarray(image).astype(np.uint32)
-    tags = image.tag_v2 if image.format == "TIFF" else {}
     if tags.get(_BITS, (16,))[0] == 12:
         grey = grey * 65535 // 4095
     if tags.get(_PHOTOMETRIC) == 0:

@@ -130,8 +130,8 @@ def find_year_folder(root: str | Path | None) -> Path:
                 return place.absolute()
         except (OSError, ValueError):
             continue
-    without = "" if named is not None else ", BLURGEN_VOC is not set"
-    raise SourceError(f"no VOC photos (JPEGImages) in {', '.join(map(str, places))}{without}: {_GET}")
+    hint = "" if root is not None else " (BLURGEN_VOC says so)" if named else " (BLURGEN_VOC is not set)"
+    raise SourceError(f"no VOC photos (JPEGImages) in {', '.join(map(str, places))}{hint}: {_GET}")
 
 
 def _listed_ids(year: Path, split: str, kinds: Iterable[str]) -> set[str] | None:

@@ -1,0 +1,54 @@
+# `make demo` and `make test` need Python 3.11 or newer and nothing else; they make their own .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
+DEMO := demo
+
+.PHONY: help demo test lint format bench clean
+
+help:
+	@echo "make demo    200 pairs from the sample photos, verified, with a contact sheet: $(DEMO)/"
+	@echo "make test    ruff and the tests"
+	@echo "make bench   the benchmark that the README quotes"
+	@echo "make format  ruff format, and the fixes that ruff makes by itself"
+	@echo "make clean   remove .venv and the demo"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "blurgen needs Python 3.11 or newer; say which: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP) -e '.[test]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	@rm -rf $(DEMO)
+	$(BIN)/blurgen make --source sample --n 200 --workers 2 --out $(DEMO)/shards
+	$(BIN)/blurgen verify $(DEMO)/shards
+	$(BIN)/blurgen preview $(DEMO)/shards --out $(DEMO)/preview.png
+	@echo
+	@echo "The data set is in $(DEMO)/shards. Look at $(DEMO)/preview.png, and at the numbers:"
+	@echo "  $(BIN)/blurgen info $(DEMO)/shards"
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+test: lint
+	$(BIN)/python -m pytest
+
+format: $(VENV)/.installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/make_throughput.py
+
+clean:
+	rm -rf $(VENV) $(DEMO) build *.egg-info

@@ -66,34 +66,35 @@ METHODS: dict[str, Callable[[np.ndarray], Found]] = {
 }
 
 
-def annotated_segments(path: Path) -> np.ndarray:
-    """Segments of all annotators that cover 1 to 60 % of the photo: (G, H, W) bool."""
-    segments = []
-    for annotation in loadmat(path)["groundTruth"][0]:
-        labels = annotation["Segmentation"][0, 0]
-        segments += [labels == value for value in np.unique(labels)]
-    return np.array([segment for segment in segments if AREA_RANGE[0] <= segment.mean() <= AREA_RANGE[1]])
+def annotations(path: Path) -> list[np.ndarray]:
+    """Segment labels (H, W) int64 of each annotator."""
+    return [entry["Segmentation"][0, 0].astype(np.int64) for entry in loadmat(path)["groundTruth"][0]]
 
 
-def jaccard_indices(segments: np.ndarray, found: Found) -> np.ndarray:
-    """Jaccard index of each segment with each proposal: (G, P) float64."""
+def jaccard_indices(annotated: list[np.ndarray], found: Found) -> np.ndarray:
+    """Jaccard index of each segment that covers 1 to 60 % of the photo with each proposal: (G, P) float64."""
+    return np.concatenate([_of_one_annotator(segments, found) for segments in annotated])
+
+
+def _of_one_annotator(segments: np.ndarray, found: Found) -> np.ndarray:
+    sizes = np.bincount(segments.ravel())
+    used = (sizes >= AREA_RANGE[0] * segments.size) & (sizes <= AREA_RANGE[1] * segments.size)
     columns = []
     for labels, membership in found:
         count = membership.shape[1]
-        flat = [np.bincount(labels[segment], minlength=count) for segment in segments]
-        common = np.array(flat, float) @ membership.T
-        sizes = membership @ np.bincount(labels.ravel(), minlength=count)
-        union = segments.sum(axis=(1, 2))[:, None] + sizes[None] - common
-        columns.append(common / np.maximum(union, 1))
+        joint = np.bincount((segments * count + labels).ravel(), minlength=len(sizes) * count)
+        common = joint.reshape(len(sizes), count)[used].astype(float) @ membership.T
+        proposed = membership @ np.bincount(labels.ravel(), minlength=count)
+        columns.append(common / np.maximum(sizes[used][:, None] + proposed - common, 1))
     return np.concatenate(columns, axis=1)
 
 
-def measure(photo: np.ndarray, segments: np.ndarray, method: Callable[[np.ndarray], Found]) -> list[float]:
+def measure(photo: np.ndarray, annotated: list[np.ndarray], method: Callable[[np.ndarray], Found]) -> list[float]:
     """Mean best Jaccard index at each depth and of the whole pool, size of the pool, CPU seconds."""
     start = time.process_time()
     found = method(photo)
     seconds = time.process_time() - start
-    scores = jaccard_indices(segments, found)
+    scores = jaccard_indices(annotated, found)
     best = [scores[:, :depth].max(axis=1, initial=0).mean() for depth in (*DEPTHS, scores.shape[1])]
     return [*best, scores.shape[1], seconds]
 
@@ -112,9 +113,9 @@ def main() -> None:
     rows: dict[str, list[list[float]]] = {name: [] for name in METHODS}
     for path in paths:
         photo = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        segments = annotated_segments(arguments.bsds / "groundTruth" / arguments.split / f"{path.stem}.mat")
+        annotated = annotations(arguments.bsds / "groundTruth" / arguments.split / f"{path.stem}.mat")
         for name, method in METHODS.items():
-            rows[name].append(measure(photo, segments, method))
+            rows[name].append(measure(photo, annotated, method))
 
     print(f"BSDS500 {arguments.split}, {len(paths)} photos, mean best Jaccard index at N proposals")
     print("| method | " + " | ".join(f"@{depth}" for depth in DEPTHS) + " | all | proposals | CPU s |")

@@ -30,7 +30,7 @@ def blur_and_composite(image: np.ndarray, filled: np.ndarray, blur_mask: np.ndar
     window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     composite = image.copy()
     blurred = convolve(_with_surround(filled, window, kernel.reach_px), kernel)
-    np.copyto(composite[window], blurred, where=blur_mask[window][..., None])
+    cv2.copyTo(blurred, blur_mask[window].view(np.uint8), composite[window])
     return composite
 
 

@@ -79,7 +79,9 @@ def read_manifest(folder: Path) -> dict:
     """Read and check manifest.json. Raises ShardError."""
     path = Path(folder) / MANIFEST_NAME
     if not path.is_file():
-        raise ShardError(f"{folder}: no blurgen data set here (no {MANIFEST_NAME}); `blurgen make --out {folder}` makes one")
+        raise ShardError(
+            f"{folder}: no blurgen data set here (no {MANIFEST_NAME}); `blurgen make --out {folder}` makes one"
+        )
     manifest = _read_json(path)
     if manifest.get("format") != FORMAT_NAME:
         raise ShardError(f"{path}: not the manifest of a blurgen data set")
@@ -295,8 +297,10 @@ def _shard_faults(folder: Path, index: int, listed: dict) -> list[str]:
         return [f"{path}: missing; run the same `blurgen make` again"]
     digest = sha256_file(path)
     if digest != receipt["sha256"] or digest != listed["sha256"]:
-        return [f"{path}: its sha256 is {digest[:12]}, the receipt says {receipt['sha256'][:12]} and the manifest "
-                f"{listed['sha256'][:12]}; run the same `blurgen make` again to replace it"]
+        return [
+            f"{path}: its sha256 is {digest[:12]}, the receipt says {receipt['sha256'][:12]} and the manifest "
+            f"{listed['sha256'][:12]}; run the same `blurgen make` again to replace it"
+        ]
     with Shard(path) as shard:
         if not len(shard) == receipt["pairs"] == listed["pairs"]:
             return [f"{path}: holds {len(shard)} pairs, the receipt says {receipt['pairs']}"]

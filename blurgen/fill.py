@@ -54,11 +54,13 @@ def _fill_nearest(image: np.ndarray, blur_mask: np.ndarray, reach_px: int, param
     """Copy the nearest blurred-side pixel (Euclidean)."""
     sharp = (~blur_mask).view(np.uint8)
     _, labels = cv2.distanceTransformWithLabels(sharp, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    source = np.zeros(labels.max() + 1, np.int64)
-    source[labels[blur_mask]] = np.flatnonzero(blur_mask)
+    known = np.flatnonzero(blur_mask)
+    source = np.zeros(len(known) + 1, np.int64)
+    source[labels.ravel()[known]] = known
     filled = _wiped(image, blur_mask)
-    band = _band(sharp, reach_px)
-    filled[band] = image.reshape(-1, image.shape[2])[source[labels[band]]]
+    band = np.flatnonzero(_band(sharp, reach_px))
+    pixels = filled.reshape(-1, image.shape[2])
+    pixels[band] = pixels.take(source[labels.ravel()[band]], axis=0)
     return filled
 
 
@@ -69,11 +71,12 @@ def _fill_telea(image: np.ndarray, blur_mask: np.ndarray, reach_px: int, params:
     fast-marching approximation of it, and pixels whose distances round up to the same px are filled together. The sum
     of weights normalises each pixel, so a constant stays that constant.
     """
-    distance = _signed_distance(blur_mask)
-    band = _causal_band(_band((~blur_mask).view(np.uint8), reach_px), distance, reach_px, params.radius_px)
-    window = _bounds(band, params.radius_px + 2)
+    band = _band((~blur_mask).view(np.uint8), reach_px)
+    window = _bounds(band, _chain_px(np.sqrt(2) * reach_px, reach_px, params.radius_px) + params.radius_px + 2)
+    distance = _signed_distance(blur_mask[window])
+    band = _causal_band(band[window], distance, reach_px, params.radius_px)
     filled = _wiped(image, blur_mask)
-    filled[window] = _march(filled[window], distance[window], band[window], params.radius_px)
+    filled[window] = _march(filled[window], distance, band, params.radius_px)
     return filled
 
 
@@ -87,9 +90,14 @@ def _causal_band(band: np.ndarray, distance: np.ndarray, reach_px: int, radius: 
     if not deep.any():
         return band
     deepest = distance[deep].max()
-    side = 2 * (radius + 1) * int(np.ceil(deepest) - reach_px) + 1
+    side = 2 * _chain_px(deepest, reach_px, radius) + 1
     around = cv2.dilate(deep.view(np.uint8), np.ones((side, side), np.uint8)).view(bool)
     return band | (around & (distance > reach_px) & (distance <= np.ceil(deepest)))
+
+
+def _chain_px(depth: float, reach_px: int, radius: int) -> int:
+    """How far sideways a pixel at ``depth`` can hang on others before the chain is within ``reach_px``."""
+    return (radius + 1) * max(0, int(np.ceil(depth)) - reach_px)
 
 
 def _march(image: np.ndarray, distance: np.ndarray, band: np.ndarray, radius: int) -> np.ndarray:
@@ -103,17 +111,18 @@ def _march(image: np.ndarray, distance: np.ndarray, band: np.ndarray, radius: in
     near = np.flatnonzero(np.pad(band | known, margin).ravel() & (distance > -margin)).astype(np.int32)
     near = near[np.argsort(distance[near], kind="stable")]
     ends = np.searchsorted(distance[near], np.arange(-margin, np.ceil(distance[near[-1]]) + 1), side="right")
-    values = np.pad(image, ((margin, margin), (margin, margin), (0, 0))).reshape(usable.size, -1).astype(np.float32)
-    slopes = np.zeros((2, *values.shape), np.float32)
-    _update_slopes(slopes, values, usable, near[: ends[margin]], stride)
+    padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)))
+    fields = np.zeros((3, usable.size, image.shape[2]), np.float32)  # the values, and their slopes down and right
+    fields[0] = padded.reshape(usable.size, -1)
+    _update_slopes(fields, usable, near[: ends[margin]], stride)
     for layer in range(margin + 1, len(ends)):
         pixels = near[ends[layer - 1] : ends[layer]]
         neighbours = pixels[:, None] + offsets
-        weights = _weights(distance, pixels, neighbours, vectors, stride) * usable[neighbours]
-        values[pixels] = _extrapolate(values, slopes, neighbours, weights, vectors)
+        weights = _weights(distance, pixels, neighbours, vectors, stride) * usable.take(neighbours)
+        fields[0, pixels] = _extrapolate(fields, neighbours, weights, vectors)
         usable[pixels] = True
-        _update_slopes(slopes, values, usable, near[ends[layer - 2] : ends[layer]], stride)
-    grown = values.reshape(-1, stride, image.shape[2])[margin:-margin, margin:-margin]
+        _update_slopes(fields, usable, near[ends[layer - 2] : ends[layer]], stride)
+    grown = fields[0].reshape(-1, stride, image.shape[2])[margin:-margin, margin:-margin]
     return np.rint(grown).astype(np.uint8)
 
 
@@ -129,25 +138,27 @@ def _weights(distance, pixels, neighbours, vectors, stride):
     return np.maximum(direction, np.float32(1e-6)) / (squared * level)
 
 
-def _extrapolate(values, slopes, neighbours, weights, vectors):
+def _extrapolate(fields, neighbours, weights, vectors):
     """Weighted mean of the neighbours' linear extrapolations (equation 4), clipped to [0, 255]: (n pixels, C)."""
     n, k = weights.shape
-    starts, columns, shape = np.arange(0, n * k + 1, k, dtype=np.int32), neighbours.ravel(), (n, len(values))
-    total = sparse.csr_array((weights.ravel(), columns, starts), shape=shape) @ values
-    for axis in (0, 1):
-        moments = (weights * vectors[:, axis]).ravel()
-        total += sparse.csr_array((moments, columns, starts), shape=shape) @ slopes[axis]
-    return np.clip(total / weights.sum(axis=1, keepdims=True), 0, 255)
+    size = fields.shape[1]
+    columns = np.concatenate([neighbours, neighbours + np.int32(size), neighbours + np.int32(2 * size)], axis=1)
+    terms = np.concatenate([weights, weights * vectors[:, 0], weights * vectors[:, 1]], axis=1)
+    starts = np.arange(0, 3 * n * k + 1, 3 * k, dtype=np.int32)
+    matrix = sparse.csr_array((terms.ravel(), columns.ravel(), starts), shape=(n, 3 * size))
+    total = matrix @ fields.reshape(3 * size, -1)
+    # A pixel at the rim of the causal band may have no usable neighbour; nothing that is kept hangs on it.
+    return np.clip(total / np.maximum(weights.sum(axis=1, keepdims=True), np.float32(1e-12)), 0, 255)
 
 
-def _update_slopes(slopes, values, usable, pixels, stride):
-    """Central differences where both neighbours are usable, one-sided where one is, zero where none is."""
+def _update_slopes(fields, usable, pixels, stride):
+    """Slopes at ``pixels``: central differences where both neighbours are usable, one-sided where one is, zero where none is."""
     beside = pixels + np.array([[stride], [1], [-stride], [-1]], np.int32)
-    there = usable.take(beside)
+    values, there = fields[0], usable.take(beside)
     around = values.take(beside, axis=0)
     np.copyto(around, values.take(pixels, axis=0), where=~there[..., None])
     halves = np.where(there[:2] & there[2:], np.float32(0.5), np.float32(1))
-    slopes[:, pixels] = (around[:2] - around[2:]) * halves[..., None]
+    fields[1:, pixels] = (around[:2] - around[2:]) * halves[..., None]
 
 
 def _neighbourhood(radius: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
@@ -183,7 +194,7 @@ def _bounds(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
 
 def _wiped(image: np.ndarray, blur_mask: np.ndarray) -> np.ndarray:
     """Copy of ``image`` with the sharp region set to zero."""
-    return image * blur_mask[..., None]
+    return cv2.copyTo(image, blur_mask.view(np.uint8), np.zeros_like(image))
 
 
 FILLS = {"telea": _fill_telea, "nearest": _fill_nearest, "none": _fill_none}

@@ -202,7 +202,9 @@ def _check_numbers(n: int, seed: int, workers: int, pairs_per_shard: int | None,
 
 def _check_shards(n: int, per_shard: int) -> None:
     if -(-n // per_shard) > MAX_SHARDS:
-        raise ArgumentError(f"n is {n}: at {per_shard} pairs per shard that is over {MAX_SHARDS} shards; give fewer or more")
+        raise ArgumentError(
+            f"n is {n}: at {per_shard} pairs per shard that is over {MAX_SHARDS} shards; give fewer or more"
+        )
 
 
 def _claim(out: Path) -> None:
@@ -265,7 +267,9 @@ def survey(
     usable = [by_id[photo.id] for photo in listed if not isinstance(by_id[photo.id], str)]
     bad = [{"id": photo.id, "reason": by_id[photo.id]} for photo in listed if isinstance(by_id[photo.id], str)]
     if not usable:
-        raise SourceError(f"none of the {total} photos of {source.root} can be used; {bad[0]['id']}: {bad[0]['reason']}")
+        raise SourceError(
+            f"none of the {total} photos of {source.root} can be used; {bad[0]['id']}: {bad[0]['reason']}"
+        )
     return usable, bad
 
 

@@ -1,8 +1,8 @@
 """Object proposals: photo -> scored masks that overlap, most object-like first.
 
 A light relative of multiscale combinatorial grouping: contours at several scales, one set of superpixels, one merge
-hierarchy per scale, small tuples of neighbouring regions, a score, and a diverse selection. Nothing in it is learned
-and nothing is random.
+hierarchy per scale, small tuples of neighbouring regions, a score, and a diverse selection. Nothing is random, and the
+only fitted numbers are the eight of the score (``ranking``).
 
 Source: Pont-Tuset, Arbelaez, Barron, Marques, Malik, "Multiscale combinatorial grouping for image segmentation and
 object proposal generation", TPAMI 2017.
@@ -94,7 +94,7 @@ def _working_photo(image: np.ndarray, side_px: int) -> np.ndarray:
         raise PhotoError(
             f"a photo must be a uint8 array of shape {_PHOTO_SHAPES}, this one is {kind}; convert it first"
         )
-    if not (image.ndim == 2 or image.ndim == 3 and image.shape[2] == 3) or image.size == 0:
+    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or image.size == 0:
         raise PhotoError(f"a photo must have shape {_PHOTO_SHAPES}, this one has {image.shape}")
     from cv2 import INTER_AREA, resize
 

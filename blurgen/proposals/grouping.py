@@ -1,4 +1,10 @@
-"""Candidates: regions of each hierarchy and small groups of neighbouring regions, as sets of superpixels."""
+"""Candidates: regions of each hierarchy and small groups of neighbouring regions, as sets of superpixels.
+
+Sets are rows of Boolean membership matrices (P, L), so that areas, borders and overlaps are matrix products.
+
+Source: Pont-Tuset, Arbelaez, Barron, Marques, Malik, "Multiscale combinatorial grouping for image segmentation and
+object proposal generation", TPAMI 2017, section 5.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +13,7 @@ import numpy as np
 from blurgen.proposals.hierarchy import Hierarchy, RegionGraph
 
 _SAME_IOU = 0.95
+_BLOCK_ROWS = 128  # of the overlap matrix computed at a time, so that it stays in the cache
 
 
 def candidates(
@@ -14,12 +21,22 @@ def candidates(
 ) -> np.ndarray:
     """Singles, pairs and triplets of all hierarchies, holes filled, without near duplicates.
 
+    Parameters
+    ----------
+    graph : RegionGraph
+    trees : list of Hierarchy
+        Over the superpixels of ``graph``.
+    pairs, triplets : int
+        Most of them listed from each hierarchy, coarsest first.
+    area_range : tuple of float
+        Least and greatest share of the photo, both inclusive.
+
     Returns
     -------
     ndarray of shape (P, L), bool
     """
     adjacency = adjacency_matrix(graph)
-    groups = [group for tree in trees for group in tree_groups(tree, adjacency, pairs, triplets)]
+    groups = [tree_groups(tree, adjacency, pairs, triplets) for tree in trees]
     masks = unique_rows(np.concatenate(groups))
     masks = unique_rows(fill_holes(masks, adjacency, touches_frame(graph.labels)))
     shares = masks @ graph.areas / graph.areas.sum()
@@ -27,25 +44,15 @@ def candidates(
     return masks[distinct(masks, graph.areas)]
 
 
-def unique_rows(masks: np.ndarray) -> np.ndarray:
-    """Drop repeated rows of (P, L) bool; the rest is sorted. (``np.unique(axis=0)`` takes twenty times as long.)"""
-    packed = np.packbits(masks, axis=1)
-    packed = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
-    words = packed.view(">u8").astype(np.uint64)
-    order = np.lexsort(words.T[::-1])
-    first = np.append(True, (words[order[1:]] != words[order[:-1]]).any(axis=1))[: len(masks)]
-    return masks[order[first]]
-
-
 def adjacency_matrix(graph: RegionGraph) -> np.ndarray:
-    """Which superpixels touch: (L, L) bool, symmetric."""
+    """Which superpixels touch: (L, L) bool, symmetric, False on the diagonal."""
     adjacency = np.zeros((len(graph.areas),) * 2, bool)
     adjacency[graph.edges[:, 0], graph.edges[:, 1]] = True
     return adjacency | adjacency.T
 
 
 def touches_frame(labels: np.ndarray) -> np.ndarray:
-    """Which superpixels touch the frame of the photo: (L,) bool."""
+    """Which superpixels of a label map (H, W) touch the frame of the photo: (L,) bool."""
     touching = np.zeros(labels.max() + 1, bool)
     for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         touching[side] = True
@@ -53,7 +60,7 @@ def touches_frame(labels: np.ndarray) -> np.ndarray:
 
 
 def node_members(parents: np.ndarray) -> np.ndarray:
-    """Superpixels of every node of a merge tree: (2L - 1, L) bool."""
+    """Superpixels below every node of a merge tree: (2L - 1, L) bool."""
     leaves = (len(parents) + 1) // 2
     members = np.zeros((len(parents), leaves), bool)
     members[:leaves] = np.eye(leaves, dtype=bool)
@@ -62,72 +69,112 @@ def node_members(parents: np.ndarray) -> np.ndarray:
     return members
 
 
-def tree_groups(tree: Hierarchy, adjacency: np.ndarray, pairs: int, triplets: int) -> list[np.ndarray]:
-    """Nodes, pairs and triplets that stand side by side in some level of the hierarchy, the coarsest first.
+def tree_groups(tree: Hierarchy, adjacency: np.ndarray, pairs: int, triplets: int) -> np.ndarray:
+    """All regions of a hierarchy, and the pairs and triplets that stand side by side at some level of it.
+
+    A region lives from its own altitude to its parent's. A group comes before another if it vanishes at a higher
+    altitude; the first ``pairs`` and the first ``triplets`` are listed, triplets as extensions of the listed pairs.
 
     Returns
     -------
-    list of ndarray of shape (any, L), bool
+    ndarray of shape (any, L), bool
     """
     members = node_members(tree.parents)
-    as_float = members.astype(np.float32)
-    touching = (as_float @ adjacency.astype(np.float32) @ as_float.T > 0) & (as_float @ as_float.T == 0)
-    last = tree.altitudes[tree.parents]
-    together = (np.maximum.outer(tree.altitudes, tree.altitudes) < np.minimum.outer(last, last)) & touching
+    ends = tree.altitudes[tree.parents]
+    together = _neighbours(members, adjacency) & _live_together(tree.altitudes, ends)
     twos = np.argwhere(np.triu(together))
-    twos = twos[_coarsest_first(last[twos].min(axis=1))][:pairs]
-    threes = _extend(twos, together, tree.altitudes, last)[:triplets]
-    return [members, members[twos].any(axis=1), members[threes].any(axis=1)]
+    twos = twos[_coarsest_first(ends, twos)][:pairs]
+    threes = _extend(twos, together, tree.altitudes, ends)
+    threes = threes[_coarsest_first(ends, threes)][:triplets]
+    return np.concatenate([members, members[twos].any(axis=1), members[threes].any(axis=1)])
 
 
-def _coarsest_first(last: np.ndarray) -> np.ndarray:
-    return np.argsort(-last, kind="stable")
+def _neighbours(members: np.ndarray, adjacency: np.ndarray) -> np.ndarray:
+    """Which nodes touch and share no superpixel: (N, N) bool."""
+    as_float = members.astype(np.float32)
+    return (as_float @ adjacency.astype(np.float32) @ as_float.T > 0) & (as_float @ as_float.T == 0)
 
 
-def _extend(twos, together, first, last):
-    """Triplets (T, 3) of nodes: each pair with a third that touches one of the two and lives at the same level."""
-    low, high = first[twos].max(axis=1), last[twos].min(axis=1)
+def _live_together(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Which intervals of altitude overlap: (N, N) bool."""
+    return np.maximum.outer(starts, starts) < np.minimum.outer(ends, ends)
+
+
+def _coarsest_first(ends: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Order of groups of nodes (G, 2 or 3) by the altitude at which the first of each vanishes, highest first."""
+    return np.argsort(-ends[groups].min(axis=1), kind="stable")
+
+
+def _extend(twos: np.ndarray, together: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Triplets of nodes (T, 3): each pair (P, 2) with a third that touches either and lives while both do.
+
+    Nodes that live at the same level never share a superpixel.
+    """
     third = together[twos[:, 0]] | together[twos[:, 1]]
-    third &= (first[None] < high[:, None]) & (last[None] > low[:, None])
+    third &= (starts < ends[twos].min(axis=1)[:, None]) & (ends > starts[twos].max(axis=1)[:, None])
     rows, nodes = np.nonzero(third)
     threes = np.sort(np.column_stack([twos[rows], nodes]), axis=1)
     threes = threes[(threes[:, 0] < threes[:, 1]) & (threes[:, 1] < threes[:, 2])]
-    codes = np.unique(np.ravel_multi_index(tuple(threes.T), (len(first),) * 3))
-    threes = np.column_stack(np.unravel_index(codes, (len(first),) * 3))
-    return threes[_coarsest_first(last[threes].min(axis=1))]
+    codes = np.unique(np.ravel_multi_index(tuple(threes.T), (len(starts),) * 3))
+    return np.column_stack(np.unravel_index(codes, (len(starts),) * 3))
 
 
 def fill_holes(masks: np.ndarray, adjacency: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """Add the superpixels that a mask cuts off from the frame of the photo: (P, L) bool."""
+    """Add the superpixels that a mask cuts off from the frame of the photo.
+
+    Parameters
+    ----------
+    masks : ndarray of shape (P, L), bool
+    adjacency : ndarray of shape (L, L), bool
+    frame : ndarray of shape (L,), bool
+        Superpixels that touch the frame.
+
+    Returns
+    -------
+    ndarray of shape (P, L), bool
+    """
     outside = ~masks & frame
     links = adjacency.astype(np.float32)
     active = np.arange(len(masks))
     while len(active):
         now = outside[active]
-        grown = now | (now.astype(np.float32) @ links > 0) & ~masks[active]
+        grown = now | ((now.astype(np.float32) @ links > 0) & ~masks[active])
         outside[active] = grown
         active = active[(grown != now).any(axis=1)]
     return ~outside
 
 
+def unique_rows(masks: np.ndarray) -> np.ndarray:
+    """Drop repeated rows of (P, L) bool and sort the rest. (``np.unique(axis=0)`` takes twenty times as long.)"""
+    packed = np.packbits(masks, axis=1)
+    words = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+    order = np.lexsort(words.T)
+    changed = (words[order[1:]] != words[order[:-1]]).any(axis=1)
+    return masks[order[np.append(True, changed)]] if len(masks) else masks
+
+
 def overlaps(one: np.ndarray, two: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """Jaccard index of every mask of ``one`` (P, L) with every mask of ``two`` (Q, L): (P, Q) float32."""
-    weighted = one * areas.astype(np.float32)
-    common = weighted @ two.astype(np.float32).T
-    union = weighted.sum(axis=1)[:, None] + (two @ areas.astype(np.float32))[None] - common
-    return common / np.maximum(union, 1)
+    """Jaccard index of every mask of ``one`` (P, L) with every mask of ``two`` (Q, L): (P, Q) float32.
+
+    ``areas`` (L,) are the pixels of the superpixels. Sums are whole numbers below 2^24, so float32 keeps them exact.
+    """
+    pixels = areas.astype(np.float32)
+    common = (one * pixels) @ two.T.astype(np.float32)
+    union = (one @ areas)[:, None] + (two @ areas)[None] - common
+    return common / np.maximum(union, 1).astype(np.float32)
 
 
 def distinct(masks: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """Indices of masks such that no two kept ones overlap by ``_SAME_IOU`` or more; of two the larger stays."""
+    """Indices (K,) of masks (P, L) of which no two overlap by a Jaccard index of 0.95 or more; the larger one stays."""
     sizes = masks @ areas
     order = np.argsort(-sizes, kind="stable")
     masks, sizes = masks[order], sizes[order]
     keep = np.ones(len(masks), bool)
-    for start in range(0, len(masks), 128):
-        stop = min(start + 128, len(masks))
-        end = np.searchsorted(-sizes, -sizes[stop - 1] * _SAME_IOU, side="right")
-        same = np.triu(overlaps(masks[start:stop], masks[start:end], areas) >= _SAME_IOU, 1)
+    for start in range(0, len(masks), _BLOCK_ROWS):
+        block = slice(start, start + _BLOCK_ROWS)
+        # Masks that are smaller than this share of the smallest of the block can't overlap by as much.
+        end = np.searchsorted(-sizes, -_SAME_IOU * sizes[block][-1], side="right")
+        same = np.triu(overlaps(masks[block], masks[start:end], areas) >= _SAME_IOU, 1)
         for row in np.flatnonzero(same.any(axis=1)):
             if keep[start + row]:
                 keep[start:end][same[row]] = False

@@ -63,7 +63,8 @@ def superpixels(contours: np.ndarray, least_area: float) -> np.ndarray:
     contours : ndarray of shape (H, W), float32
         Strengths in [0, 1].
     least_area : float
-        Share of the map. A smaller basin is absorbed through its single weakest border: through all of them it would join what it parts.
+        Share of the map. A smaller basin is absorbed through its single weakest border: through all of its borders it
+        would join the regions that it parts.
 
     Returns
     -------

@@ -53,6 +53,4 @@ PROVENANCE_FIELDS = {
 
 def provenance_dtype(photo_id_bytes: int) -> np.dtype:
     """dtype of the table for photo ids of at most so many bytes."""
-    return np.dtype(
-        [(name, f"S{photo_id_bytes}" if kind == "S" else kind) for name, kind in PROVENANCE_FIELDS.items()]
-    )
+    return np.dtype([(name, f"S{photo_id_bytes}" if kind == "S" else kind) for name, kind in PROVENANCE_FIELDS.items()])

@@ -93,7 +93,9 @@ class Shard:
         if attributes["format"] != FORMAT_NAME:
             raise ShardError("not a blurgen shard")
         if attributes["schema_version"] != SCHEMA_VERSION:
-            raise ShardError(f"schema version {attributes['schema_version']!s:.20}, this blurgen reads {SCHEMA_VERSION}")
+            raise ShardError(
+                f"schema version {attributes['schema_version']!s:.20}, this blurgen reads {SCHEMA_VERSION}"
+            )
         self.codec = attributes["codec"]
         if self.codec not in ("jpeg", "png", "raw"):
             raise ShardError("unknown codec")

@@ -50,7 +50,7 @@ class ShardBuilder:
         return buffer.getvalue()
 
     def publish(self, folder: Path, index: int, receipt: dict) -> dict:
-        """Write shard ``index`` and then its receipt, which is returned: ``receipt`` with sha256, bytes, pairs, digest."""
+        """Write shard ``index`` and then its receipt, which is returned: ``receipt`` with sha256, counts, digest."""
         data = self.to_bytes()
         publish(folder / SHARD_NAME.format(index), data)
         whole = {

@@ -1,6 +1,6 @@
 """blurgen: synthetic data sets for blur segmentation, from photos that nobody has annotated.
 
-    from blurgen import load_recipe, make_dataset, open_dataset, synthesize
+from blurgen import load_recipe, make_dataset, open_dataset, synthesize
 """
 
 from importlib import import_module

@@ -39,7 +39,12 @@ def _with_surround(image: np.ndarray, window: tuple[slice, slice], reach: int) -
     (height, width), (rows, columns) = image.shape[:2], window
     top, bottom = max(0, rows.start - reach), min(height, rows.stop + reach)
     left, right = max(0, columns.start - reach), min(width, columns.stop + reach)
-    short = (reach - rows.start + top, reach - bottom + rows.stop, reach - columns.start + left, reach - right + columns.stop)
+    short = (
+        reach - rows.start + top,
+        reach - bottom + rows.stop,
+        reach - columns.start + left,
+        reach - right + columns.stop,
+    )
     return cv2.copyMakeBorder(image[top:bottom, left:right], *short, cv2.BORDER_REFLECT_101)
 
 

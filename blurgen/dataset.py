@@ -33,6 +33,10 @@ FORMAT_NAME = "blurgen-dataset"
 MAX_JSON_BYTES = 500_000_000
 MAX_OPEN_SHARDS = 250
 
+_COPY_AGAIN = "copy it again from where it came"
+_MAKE_AGAIN = "run the same `blurgen make` again"
+_REPLACE = f"{_MAKE_AGAIN} to replace it"
+
 _MANIFEST_TYPES = {
     **{"pairs": int, "seed": int, "source": str, "complete": bool, "recipe_toml_sha256": str},
     **{"recipe": dict, "build": dict, "shards": list, "photos": list, "quarantined": list},
@@ -82,14 +86,14 @@ def read_manifest(folder: Path) -> dict:
         raise ShardError(
             f"{folder}: no blurgen data set here (no {MANIFEST_NAME}); `blurgen make --out {folder}` makes one"
         )
-    manifest = _read_json(path)
+    manifest = _read_json(path, _COPY_AGAIN)
     if manifest.get("format") != FORMAT_NAME:
         raise ShardError(f"{path}: not the manifest of a blurgen data set")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         version = str(manifest.get("schema_version"))[:20]
         raise ShardError(f"{path}: schema version {version}, this blurgen reads {SCHEMA_VERSION}")
     if manifest.get("digest") != document_digest(manifest):
-        raise ShardError(f"{path}: changed or damaged since it was written (its digest differs); copy it again")
+        raise ShardError(f"{path}: changed or damaged since it was written (its digest differs); {_COPY_AGAIN}")
     if not _well_formed(manifest):
         raise ShardError(f"{path}: malformed, though its digest holds; not made by blurgen")
     return manifest
@@ -111,7 +115,7 @@ def _well_formed(manifest: dict) -> bool:
     return good
 
 
-def _read_json(path: Path) -> dict:
+def _read_json(path: Path, advice: str) -> dict:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise ShardError(f"{path}: longer than {MAX_JSON_BYTES} bytes; refused")
@@ -119,9 +123,9 @@ def _read_json(path: Path) -> dict:
     except OSError as error:
         raise ShardError(f"{path}: can't be read ({error.strerror})") from None
     except (ValueError, RecursionError):
-        raise ShardError(f"{path}: damaged (not JSON)") from None
+        raise ShardError(f"{path}: damaged (not JSON); {advice}") from None
     if not isinstance(value, dict):
-        raise ShardError(f"{path}: damaged (not a JSON object)")
+        raise ShardError(f"{path}: damaged (not a JSON object); {advice}")
     return value
 
 
@@ -164,15 +168,15 @@ def read_receipt(folder: Path, index: int) -> dict:
     """Read and check the receipt of shard ``index``. Raises ShardError."""
     path = Path(folder) / RECEIPT_NAME.format(index)
     if not path.is_file():
-        raise ShardError(f"{path}: no receipt, so this shard is not finished; run the same `blurgen make` again")
-    receipt = _read_json(path)
+        raise ShardError(f"{path}: no receipt, so this shard is not finished; {_MAKE_AGAIN}")
+    receipt = _read_json(path, _REPLACE)
     numbers = ("shard", "pairs", "bytes", "replaced", "upscaled")
     good = all(type(receipt.get(key)) is int for key in numbers) and receipt["shard"] == index
     rejected = receipt.get("rejected")
     good = good and isinstance(rejected, dict) and all(type(count) is int for count in rejected.values())
     good = good and receipt.get("schema_version") == SCHEMA_VERSION and isinstance(receipt.get("sha256"), str)
     if not good or receipt.get("digest") != document_digest(receipt):
-        raise ShardError(f"{path}: malformed or damaged receipt; run the same `blurgen make` again to replace it")
+        raise ShardError(f"{path}: malformed or damaged receipt; {_REPLACE}")
     return receipt
 
 
@@ -189,7 +193,7 @@ class Dataset:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
         if not self.manifest["complete"]:
-            raise ShardError(f"{folder}: this data set is not finished; run the same `blurgen make` again")
+            raise ShardError(f"{folder}: this data set is not finished; {_MAKE_AGAIN}")
         self._ends = list(accumulate(shard["pairs"] for shard in self.manifest["shards"]))
         self._open: dict[int, Shard] = {}
 
@@ -274,7 +278,7 @@ def verify(folder: str | Path) -> Iterator[tuple[str, list[str]]]:
 
 def _manifest_faults(folder: Path, manifest: dict) -> list[str]:
     if not manifest["complete"]:
-        return [f"{folder}: not finished; run the same `blurgen make` again"]
+        return [f"{folder}: not finished; {_MAKE_AGAIN}"]
     faults = []
     total = sum(shard["pairs"] for shard in manifest["shards"])
     if total != manifest["pairs"]:
@@ -282,9 +286,9 @@ def _manifest_faults(folder: Path, manifest: dict) -> list[str]:
     path = folder / RECIPE_NAME
     try:
         if sha256_file(path) != manifest["recipe_toml_sha256"]:
-            faults.append(f"{path}: changed or damaged; run the same `blurgen make` again to replace it")
+            faults.append(f"{path}: changed or damaged; {_REPLACE}")
     except OSError as error:
-        faults.append(f"{path}: can't be read ({error.strerror}); run the same `blurgen make` again to replace it")
+        faults.append(f"{path}: can't be read ({error.strerror}); {_REPLACE}")
     known = {SHARD_NAME.format(index) for index in range(len(manifest["shards"]))}
     extra = sorted(path.name for path in folder.glob("shard-*.h5") if path.name not in known)
     return faults + [f"{folder / name}: not in the manifest" for name in extra]
@@ -294,12 +298,12 @@ def _shard_faults(folder: Path, index: int, listed: dict) -> list[str]:
     path = folder / listed["name"]
     receipt = read_receipt(folder, index)
     if not path.is_file():
-        return [f"{path}: missing; run the same `blurgen make` again"]
+        return [f"{path}: missing; {_MAKE_AGAIN}"]
     digest = sha256_file(path)
     if digest != receipt["sha256"] or digest != listed["sha256"]:
         return [
             f"{path}: its sha256 is {digest[:12]}, the receipt says {receipt['sha256'][:12]} and the manifest "
-            f"{listed['sha256'][:12]}; run the same `blurgen make` again to replace it"
+            f"{listed['sha256'][:12]}; {_REPLACE}"
         ]
     with Shard(path) as shard:
         if not len(shard) == receipt["pairs"] == listed["pairs"]:

@@ -21,8 +21,10 @@ FillMethod = Literal["telea", "nearest", "none"]
 class FillParams(Params):
     """How the sharp region is filled before the blur."""
 
-    method: FillMethod = param("telea", "", "telea (2004, as in the paper), nearest (copy the nearest pixel), none")
-    radius_px: int = param(3, "px", "telea: radius of the neighbourhood that a filled pixel is drawn from", low=1, high=8)
+    method: FillMethod = param("nearest", "", "nearest (copy the nearest pixel), telea (2004, as in the paper), none")
+    radius_px: int = param(
+        3, "px", "telea: radius of the neighbourhood that a filled pixel is drawn from", low=1, high=8
+    )
 
 
 def fill_sharp_region(image: np.ndarray, blur_mask: np.ndarray, reach_px: int, params: FillParams) -> np.ndarray:

@@ -11,7 +11,7 @@ from pydantic import field_validator
 
 from blurgen.params import Interval, Params, param
 
-MAX_SIDE_PX = 8192
+MAX_SIDE_PX = 8000  # a square of it is the 64 Mpx that a photo may have
 
 
 class GeometryParams(Params):
@@ -37,7 +37,7 @@ def parse_size(text: str) -> tuple[int, int] | None:
     """Read "320", "240x320" (height x width) or "native" (None). Raises ValueError."""
     if text == "native":
         return None
-    found = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text)
+    found = re.fullmatch(r"([0-9]{1,5})(?:x([0-9]{1,5}))?", text)
     shape = tuple(int(side or found[1]) for side in found.groups()) if found else (0, 0)
     if not all(16 <= side <= MAX_SIDE_PX for side in shape):
         raise ValueError(f'"{text}" is no size: give 320, HEIGHTxWIDTH (16 to {MAX_SIDE_PX} px each) or native')
@@ -117,4 +117,6 @@ def crop_labels(labels: np.ndarray, chosen: np.ndarray, photo_shape: tuple[int, 
         ]
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(window, matrix, (crop.width, crop.height), flags=flags, borderMode=cv2.BORDER_REPLICATE) >= 0.5
+    return (
+        cv2.warpAffine(window, matrix, (crop.width, crop.height), flags=flags, borderMode=cv2.BORDER_REPLICATE) >= 0.5
+    )

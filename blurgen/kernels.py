@@ -22,7 +22,9 @@ class BlurParams(Params):
     sigma_px_range: Interval = param((1.0, 6.0), "px", "defocus: standard deviation of the Gaussian", low=0.3, high=64)
     length_px_range: Interval = param((7.0, 25.0), "px", "motion: length of the line", low=1, high=200)
     angle_deg_range: Interval = param((0.0, 180.0), "deg", "motion: rotation of the line", low=-360, high=360)
-    elastic_px_range: Interval = param((0.0, 3.0), "px", "motion: standard deviation of the elastic field", low=0, high=32)
+    elastic_px_range: Interval = param(
+        (0.0, 3.0), "px", "motion: standard deviation of the elastic field", low=0, high=32
+    )
     elastic_smoothness_px: float = param(5.0, "px", "motion: smoothness of the elastic field", low=0.5, high=64)
 
 

@@ -60,7 +60,9 @@ def largest_object(label_map: np.ndarray) -> Proposals:
 
 def sample_region(scores: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
     """Draw a region by a softmax over the scores (section 2.1.2 of the paper)."""
-    return int(np.searchsorted(np.cumsum(_softmax(scores, temperature)), rng.random(), side="right").clip(0, len(scores) - 1))
+    return int(
+        np.searchsorted(np.cumsum(_softmax(scores, temperature)), rng.random(), side="right").clip(0, len(scores) - 1)
+    )
 
 
 def effective_number(scores: np.ndarray, temperature: float) -> float:

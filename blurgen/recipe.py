@@ -21,7 +21,7 @@ from blurgen.params import Params, param
 from blurgen.proposals import ProposalParams
 from blurgen.shards.codecs import StorageParams
 
-DEFAULT_RECIPE = "alvarez-gila-2019"
+DEFAULT_RECIPE = "standard"
 MAX_RECIPE_BYTES = 100_000
 
 

@@ -57,7 +57,9 @@ class Pair:
     rejected: Counter = field(default_factory=Counter)
 
 
-def synthesize(photo: np.ndarray, recipe: Recipe, regions: Proposals | None = None, *, seed: int = 0, pair: int = 0) -> Pair:
+def synthesize(
+    photo: np.ndarray, recipe: Recipe, regions: Proposals | None = None, *, seed: int = 0, pair: int = 0
+) -> Pair:
     """Make pair number ``pair`` of a data set from one photo (Alvarez-Gila et al. 2019, section 2).
 
     Parameters
@@ -115,7 +117,9 @@ def stage_rng(seed: int, pair: int, stage: str, attempt: int = 0) -> np.random.G
     """The generator of one stage of one pair: nothing else decides what it draws."""
     if seed < 0 or pair < 0:
         raise ArgumentError(f"seed {seed}, pair {pair}: both must be 0 or more")
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(pair, attempt, STAGES.index(stage)))))
+    return np.random.Generator(
+        np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(pair, attempt, STAGES.index(stage))))
+    )
 
 
 def _provenance(draw: Draw, mask: np.ndarray, regions: Proposals, recipe: Recipe, seed: int, pair: int) -> dict:

@@ -45,9 +45,13 @@ def make(n, out, recipe_name, size, seed, cache, workers, pairs_per_shard, as_js
 
 def _print(summary) -> None:
     rejected = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items() if count)
-    click.echo(f"{summary.pairs} pairs in {summary.shards} shards, {megabytes(summary.bytes)}, from {summary.photos} photos: {summary.out}")
+    click.echo(
+        f"{summary.pairs} pairs in {summary.shards} shards, {megabytes(summary.bytes)}, from {summary.photos} photos: {summary.out}"
+    )
     if summary.pairs_made:
-        click.echo(f"  made now      {summary.pairs_made} in {summary.seconds:.1f} s, {summary.pairs_per_second_per_core:.0f} pairs/s per core")
+        click.echo(
+            f"  made now      {summary.pairs_made} in {summary.seconds:.1f} s, {summary.pairs_per_second_per_core:.0f} pairs/s per core"
+        )
     else:
         click.echo("  made now      0, it was all there")
     click.echo(f"  redrawn       {rejected or 0}")

@@ -11,7 +11,13 @@ import click
 SOURCE_OPTIONS = (
     click.option("--source", "source_name", metavar="NAME", help="sample, voc, coco or folder. [default: sample]"),
     click.option("--root", type=click.Path(), help="Where the photos are (folder, voc, coco)."),
-    click.option("--split", metavar="SPLIT", default="trainval", show_default=True, help="train, val, trainval or all (voc, coco)."),
+    click.option(
+        "--split",
+        metavar="SPLIT",
+        default="trainval",
+        show_default=True,
+        help="train, val, trainval or all (voc, coco).",
+    ),
     click.option("--annotations", type=click.Path(), help="The instances JSON (coco), if not where COCO puts it."),
     click.option("--licence", help="Noted for photos whose source states none (folder, voc, coco)."),
 )
@@ -19,7 +25,9 @@ RECIPE_OPTIONS = (
     click.option("--recipe", "recipe_name", metavar="NAME|FILE", help="What is made; `blurgen recipes` lists them."),
     click.option("--size", metavar="SIZE", help='Pairs of 320, HEIGHTxWIDTH px, or "native". [default: the recipe\'s]'),
     click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other pairs."),
-    click.option("--cache", type=click.Path(), help="Where proposals are kept. [default: $BLURGEN_CACHE or ~/.cache/blurgen]"),
+    click.option(
+        "--cache", type=click.Path(), help="Where proposals are kept. [default: $BLURGEN_CACHE or ~/.cache/blurgen]"
+    ),
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from blurgen_cli.options import RECIPE_OPTIONS, SOURCE_OPTIONS, add_options, json_option, print_json, read_recipe, read_source
+from blurgen_cli.options import (
+    RECIPE_OPTIONS,
+    SOURCE_OPTIONS,
+    add_options,
+    json_option,
+    print_json,
+    read_recipe,
+    read_source,
+)
 
 
 @click.command()

@@ -32,5 +32,7 @@ def verify(shards, as_json) -> None:
     else:
         for fault in faults:
             click.echo(f"bad: {fault}", err=True)
-        click.echo(f"{'FAILED' if faults else 'ok'}: {pairs} pairs in {len(manifest['shards'])} shards, {len(faults)} faults")
+        click.echo(
+            f"{'FAILED' if faults else 'ok'}: {pairs} pairs in {len(manifest['shards'])} shards, {len(faults)} faults"
+        )
     sys.exit(1 if faults else 0)

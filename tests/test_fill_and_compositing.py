@@ -121,7 +121,7 @@ def test_telea_continues_a_linear_ramp():
     image = np.repeat(columns[..., None], 3, axis=2)
     mask = np.ones((40, 60), bool)
     mask[:, 30:36] = False
-    filled = fill_sharp_region(image, mask, 10, FillParams())
+    filled = fill_sharp_region(image, mask, 10, FillParams(method="telea"))
     assert np.abs(filled.astype(int) - image)[5:-5].max() <= 2
 
 
@@ -129,7 +129,7 @@ def test_telea_is_near_what_opencv_fills_less_its_brightening():
     image = cv2.GaussianBlur(np.random.default_rng(4).integers(0, 256, (80, 80, 3), dtype=np.uint8), (0, 0), 6)
     mask = np.ones((80, 80), bool)
     mask[30:50, 35:55] = False
-    ours = fill_sharp_region(image, mask, 40, FillParams()).astype(float)
+    ours = fill_sharp_region(image, mask, 40, FillParams(method="telea")).astype(float)
     theirs = cv2.inpaint(image, (~mask).astype(np.uint8), 3, cv2.INPAINT_TELEA).astype(float)
     ours_off, theirs_off = (np.abs(filled - image)[~mask].mean() for filled in (ours, theirs))
     assert ours_off < theirs_off * 1.1

@@ -59,7 +59,9 @@ def test_an_angle_turns_the_line_counterclockwise_as_seen():
     weights = make_kernel(Blur("motion", length_px=15, angle_deg=45)).weights
     rows, columns = np.nonzero(weights > 0.02)
     centre = len(weights) // 2
-    assert np.corrcoef(rows - centre, columns - centre)[0, 1] < -0.95  # up to the right: the row falls as the column rises
+    assert (
+        np.corrcoef(rows - centre, columns - centre)[0, 1] < -0.95
+    )  # up to the right: the row falls as the column rises
 
 
 def test_quarter_turns_agree_with_rotating_the_picture():

@@ -173,16 +173,16 @@ def test_importing_the_parameters_imports_nothing_heavy():
 
 
 def test_contours_stand_where_the_colour_changes():
-    image = np.full((64, 96, 3), 60, np.uint8)
-    image[:, 48:] = (180, 90, 60)
+    image = np.full((64, 192, 3), 60, np.uint8)
+    image[:, 96:] = (180, 90, 60)
     maps = contours.contour_maps(image)
-    assert maps.shape == (3, 64, 96)
+    assert maps.shape == (3, 64, 192)
     assert maps.dtype == np.float32
     assert maps.min() >= 0
     assert maps.max() <= 1
     for strength in maps:
-        assert (abs(strength[32].argmax() - 47.5) <= 2.5).all()
-        assert strength[:, :6].max() < 0.01 * strength[:, 40:56].max()
+        assert (abs(strength[32].argmax() - 95.5) <= 2.5).all()
+        assert strength[:, :40].max() < 0.01 * strength.max()
 
 
 def test_soft_bins_sum_to_one():

@@ -31,9 +31,9 @@ class ProposalParams(Params):
     least_superpixel: float = param(
         0.0025, "share of the photo", "Smaller superpixels are absorbed by a neighbour.", low=0.0005, high=0.1
     )
-    pairs: int = param(1500, "", "Most pairs of neighbouring regions listed from each hierarchy.", low=0, high=20_000)
+    pairs: int = param(1000, "", "Most pairs of neighbouring regions listed from each hierarchy.", low=0, high=5000)
     triplets: int = param(
-        1500, "", "Most triplets of neighbouring regions listed from each hierarchy.", low=0, high=20_000
+        1000, "", "Most triplets of neighbouring regions listed from each hierarchy.", low=0, high=5000
     )
     area_range: Interval = param((0.005, 0.8), "share of the photo", "Areas that a proposal may have.", low=0, high=1)
     diversity: float = param(
@@ -62,7 +62,7 @@ def object_proposals(image: np.ndarray, params: ProposalParams = ProposalParams(
         At the working resolution. ``scores`` are in [0, 1] and do not increase: the mean, weighted by ``diversity``,
         of the estimated Jaccard index with an object and of how new the mask is (1 - its largest Jaccard index with a
         proposal before it). Empty (length 0, one superpixel) if nothing is found: a constant photo, or one with a
-        side below 32 px.
+        side below 32 px at the working resolution.
 
     Raises
     ------

@@ -154,7 +154,7 @@ def _extrapolate(fields, neighbours, weights, vectors):
 
 
 def _update_slopes(fields, usable, pixels, stride):
-    """Slopes at ``pixels``: central differences where both neighbours are usable, one-sided where one is, zero where none is."""
+    """Slopes at ``pixels``: central differences; one-sided where one neighbour is usable, zero where none is."""
     beside = pixels + np.array([[stride], [1], [-stride], [-1]], np.int32)
     values, there = fields[0], usable.take(beside)
     around = values.take(beside, axis=0)

@@ -1,21 +1,19 @@
-"""Photos in, shards out: survey the photos, plan the pairs, let workers make shards, resume. Starts all processes."""
+"""Photos in, shards out: survey the photos, plan the pairs, let workers make the shards, resume."""
 
 from __future__ import annotations
 
+import operator
 import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import cv2
 import joblib
 import numpy as np
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from blurgen.dataset import (
@@ -25,20 +23,17 @@ from blurgen.dataset import (
     read_manifest,
     write_manifest,
 )
-from blurgen.errors import ArgumentError, BlurgenError, OutputError, PhotoError, SourceError, WorkerError
+from blurgen.engines import in_parallel, single_threaded_cv2
+from blurgen.errors import ArgumentError, OutputError, PhotoError, SourceError
 from blurgen.files import LOCK_NAME, TEMPORARY_PREFIX, locked, make_folder, sha256, sha256_file, sweep
+from blurgen.plan import ShardTask, default_pairs_per_shard, plan
 from blurgen.recipe import Recipe, load_recipe
-from blurgen.regions import RegionCache, default_cache, find_regions, regions_key
-from blurgen.shards.format import MANIFEST_NAME, MAX_PAIRS, MAX_PIXELS, MAX_SHARDS, PHOTO_ID_BYTES_MAX, RECIPE_NAME
+from blurgen.regions import RegionCache, default_cache, find_regions
+from blurgen.shards.format import MANIFEST_NAME, MAX_PAIRS, MAX_SHARDS, RECIPE_NAME
 from blurgen.shards.writer import ShardBuilder
-from blurgen.sources import Photo, Source, decode, open_source
+from blurgen.sources import Source, decode, open_source
+from blurgen.survey import SurveyedPhoto, survey
 from blurgen.synthesis import Pair, synthesize
-
-SPARE_PHOTOS = 20
-"""A pair whose photo gives no good mask is made from one of so many others instead."""
-
-SHARD_BYTES = 256_000_000
-"""Rough upper bound of a shard by default, since a worker holds it in memory."""
 
 
 @dataclass(frozen=True)
@@ -64,38 +59,6 @@ class Summary:
         return self.pairs_made / self.seconds / min(self.workers, joblib.cpu_count()) if self.pairs_made else 0.0
 
     to_dict = asdict
-
-
-@dataclass(frozen=True)
-class SurveyedPhoto:
-    """A photo that can be used: what it was when it was surveyed, and where its regions are."""
-
-    photo: Photo
-    sha256: str
-    bytes: int
-    height: int
-    width: int
-    regions_key: str
-
-    def inventory(self) -> dict:
-        """What the manifest says of it."""
-        values = {name: getattr(self, name) for name in ("sha256", "bytes", "height", "width", "regions_key")}
-        return {"id": self.photo.id, "licence": self.photo.licence, **values}
-
-
-@dataclass(frozen=True)
-class ShardTask:
-    """All that a worker needs to make one shard."""
-
-    index: int
-    pairs: tuple[int, ...]
-    photos: tuple[SurveyedPhoto, ...]
-    spares: tuple[SurveyedPhoto, ...]
-    recipe: Recipe
-    seed: int
-    cache: Path
-    out: Path
-    photo_id_bytes: int
 
 
 def make_dataset(
@@ -131,6 +94,7 @@ def make_dataset(
     BlurgenError
         ArgumentError, RecipeError, SourceError, OutputError or WorkerError. What is finished is kept.
     """
+    n = operator.index(n)
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(*([recipe] if recipe else []))
     workers = joblib.cpu_count() if workers is None else workers
     _check_numbers(n, seed, workers, pairs_per_shard, recipe)
@@ -194,8 +158,6 @@ def _check_numbers(n: int, seed: int, workers: int, pairs_per_shard: int | None,
         if not 1 <= pairs_per_shard <= MAX_PAIRS:
             raise ArgumentError(f"pairs per shard is {pairs_per_shard}: give 1 to {MAX_PAIRS}")
         _check_shards(n, pairs_per_shard)
-    if recipe.geometry.shape and np.prod(recipe.geometry.shape) > MAX_PIXELS:
-        raise ArgumentError(f"size is {recipe.geometry.size}: give one of at most {MAX_PIXELS // 10**6} Mpx")
     if recipe.storage.codec == "raw" and recipe.geometry.shape is None:
         raise ArgumentError("storage.codec raw needs pairs of one size: give --size 320, or the codec png")
 
@@ -248,92 +210,13 @@ def _refuse_other_build(out: Path, former: dict | None, left: list[ShardTask], t
             raise OutputError(f"{out}: begun with another build: {difference}; use that one, or choose another --out")
 
 
-# Survey: which photos can be used, and their regions ------------------------------------------------------------------
-
-
-def survey(
-    source: Source, recipe: Recipe, cache: Path, workers: int, progress: bool
-) -> tuple[list[SurveyedPhoto], list[dict]]:
-    """Look at every photo once: (usable photos, quarantined [{"id", "reason"}]), both sorted by id.
-
-    Regions are found, or taken from the cache. Raises SourceError when no photo can be used.
-    """
-    RegionCache(cache)
-    listed = sorted(source.photos, key=lambda photo: photo.id)
-    total = len(listed)
-    results = _in_parallel(_survey_photo, ((photo, recipe, cache) for photo in listed), workers, total)
-    bar = tqdm(results, total=total, desc="proposals", unit="photo", disable=None if progress else True)
-    by_id = dict(bar)
-    usable = [by_id[photo.id] for photo in listed if not isinstance(by_id[photo.id], str)]
-    bad = [{"id": photo.id, "reason": by_id[photo.id]} for photo in listed if isinstance(by_id[photo.id], str)]
-    if not usable:
-        raise SourceError(
-            f"none of the {total} photos of {source.root} can be used; {bad[0]['id']}: {bad[0]['reason']}"
-        )
-    return usable, bad
-
-
-def _survey_photo(photo: Photo, recipe: Recipe, cache: Path) -> tuple[str, SurveyedPhoto | str]:
-    """One photo's survey, or the reason why it is quarantined."""
-    try:
-        if len(photo.id.encode()) > PHOTO_ID_BYTES_MAX:
-            raise PhotoError(f"its path is longer than {PHOTO_ID_BYTES_MAX} bytes: shorten it")
-        data = photo.read()
-        digest = sha256(data)
-        key = regions_key(digest, photo, recipe)
-        store = RegionCache(cache)
-        pixels = decode(data)
-        if store.get(key) is None:
-            store.put(key, find_regions(photo, pixels, recipe))
-        return photo.id, SurveyedPhoto(photo, digest, len(data), *pixels.shape[:2], key)
-    except PhotoError as error:
-        return photo.id, str(error)
-    except BlurgenError:
-        raise
-    except Exception as error:  # one photo never ends a run
-        return photo.id, f"can't be processed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-
-
-# Plan: which photo makes which pair -----------------------------------------------------------------------------------
-
-
-def default_pairs_per_shard(n: int, recipe: Recipe, photos: list[SurveyedPhoto]) -> int:
-    """1000, or fewer: at least four shards for parallel work, and none larger than about ``SHARD_BYTES``."""
-    shape = recipe.geometry.shape
-    pixels = shape[0] * shape[1] if shape else max(photo.height * photo.width for photo in photos)
-    bytes_per_pair = pixels * {"jpeg": 1, "png": 2, "raw": 3}[recipe.storage.codec]
-    return max(1, min(1000, max(25, -(-n // 4)), SHARD_BYTES // bytes_per_pair))
-
-
-def plan(
-    photos: list[SurveyedPhoto], n: int, per_shard: int, recipe: Recipe, seed: int, cache: Path, out: Path
-) -> list[ShardTask]:
-    """Share ``n`` pairs out: each photo floor or ceil of n / photos times, each shard a fair sample of the photos."""
-    order = photo_order(len(photos), n + SPARE_PHOTOS, seed)
-    id_bytes = max(len(photo.photo.id.encode()) for photo in photos)
-    tasks = []
-    for index, first in enumerate(range(0, n, per_shard)):
-        pairs = range(first, min(first + per_shard, n))
-        chosen = [photos[order[pair]] for pair in pairs]
-        spares = [photos[place] for place in order[pairs.stop : pairs.stop + SPARE_PHOTOS]]
-        tasks.append(ShardTask(index, tuple(pairs), tuple(chosen), tuple(spares), recipe, seed, cache, out, id_bytes))
-    return tasks
-
-
-def photo_order(photos: int, count: int, seed: int) -> np.ndarray:
-    """The photo of each pair: one shuffled round of all photos after the other, (count,) int."""
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
-    rounds = [rng.permutation(photos) for _ in range(-(-count // photos))]
-    return np.concatenate(rounds)[:count]
-
-
 # Make shards ----------------------------------------------------------------------------------------------------------
 
 
 def _make_shards(tasks: list[ShardTask], total: int, n: int, workers: int, progress: bool) -> Iterator[dict]:
     left = sum(len(task.pairs) for task in tasks)
     with tqdm(total=n, initial=n - left, desc="pairs", unit="pair", disable=None if progress else True) as bar:
-        for receipt in _in_parallel(make_shard, ((task,) for task in tasks), workers, len(tasks)):
+        for receipt in in_parallel(make_shard, ((task,) for task in tasks), workers, len(tasks)):
             bar.update(receipt["pairs"])
             yield receipt
 
@@ -388,37 +271,6 @@ def _from_a_spare(pair: int, task: ShardTask) -> Pair:
         f"pair {pair}: none of {1 + len(task.spares)} photos gives a mask that the recipe accepts; "
         "widen mask.area_range or use other photos"
     )
-
-
-def _in_parallel(function, arguments: Iterable[tuple], workers: int, count: int) -> Iterator:
-    """Results as they come, from ``workers`` processes (in this one if there is only one or one task)."""
-    if workers == 1 or count <= 1:
-        yield from (function(*values) for values in arguments)
-        return
-    pool = joblib.Parallel(n_jobs=min(workers, count), return_as="generator_unordered", pre_dispatch="2*n_jobs")
-    try:
-        yield from pool(joblib.delayed(_quiet_worker)(function, values) for values in arguments)
-    except TerminatedWorkerError:
-        raise WorkerError(
-            "a worker process was killed, most likely for want of memory; run the same command again with fewer "
-            "--workers, what is finished is kept"
-        ) from None
-
-
-def _quiet_worker(function, values: tuple):
-    cv2.setNumThreads(1)
-    return function(*values)
-
-
-@contextmanager
-def single_threaded_cv2() -> Iterator[None]:
-    """cv2's own threads only add CPU time; the caller's setting is put back."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 # Manifest and summary -------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ class Params(BaseModel):
         if isinstance(value, tuple) and value[0] > value[1]:
             raise ValueError(f"the range is reversed: {value[0]:g} is above {value[1]:g}; swap the two")
         for number in numbers:
-            if low is not None and number < low or high is not None and number > high:
+            if (low is not None and number < low) or (high is not None and number > high):
                 bounds = f"{low if low is not None else -math.inf:g} to {high if high is not None else math.inf:g}"
                 raise ValueError(f"{number:g} is out of range, allowed is {bounds} {extra['unit']}".rstrip())
         return value

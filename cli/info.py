@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import click
-
-from blurgen_cli.options import json_option, megabytes, print_json, shorten
+from blurgen_cli.options import SHOWN, json_option, megabytes, print_json
 
 
 @click.command()
@@ -36,7 +35,7 @@ def info(shards, as_json) -> None:
     ]
     for name, text in lines:
         click.echo(f"{name:<15}{text}")
-    for one in shorten(found["quarantined"]):
+    for one in found["quarantined"][:SHOWN]:
         click.echo(f"  quarantined  {one['id']}: {one['reason']}")
 
 

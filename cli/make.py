@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import click
-
 from blurgen_cli.options import (
     RECIPE_OPTIONS,
+    SHOWN,
     SOURCE_OPTIONS,
     add_options,
     json_option,
@@ -13,7 +13,6 @@ from blurgen_cli.options import (
     print_json,
     read_recipe,
     read_source,
-    shorten,
 )
 
 
@@ -44,23 +43,20 @@ def make(n, out, recipe_name, size, seed, cache, workers, pairs_per_shard, as_js
 
 
 def _print(summary) -> None:
-    rejected = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items() if count)
-    click.echo(
-        f"{summary.pairs} pairs in {summary.shards} shards, {megabytes(summary.bytes)}, from {summary.photos} photos: {summary.out}"
-    )
-    if summary.pairs_made:
-        click.echo(
-            f"  made now      {summary.pairs_made} in {summary.seconds:.1f} s, {summary.pairs_per_second_per_core:.0f} pairs/s per core"
-        )
-    else:
-        click.echo("  made now      0, it was all there")
-    click.echo(f"  redrawn       {rejected or 0}")
-    if summary.replaced:
-        click.echo(f"  other photo   {summary.replaced} pairs, whose own photo gave no good mask")
-    if summary.upscaled:
-        click.echo(f"  enlarged      {summary.upscaled} pairs, from crops smaller than the pair")
-    click.echo(f"  quarantined   {len(summary.quarantined)} photos")
-    for one in shorten(summary.quarantined):
-        click.echo(f"    {one['id']}: {one['reason']}")
-    if len(summary.quarantined) > 10:
-        click.echo(f"    ... and {len(summary.quarantined) - 10} more: blurgen info {summary.out} --json")
+    rate = f"{summary.pairs_per_second_per_core:.0f} pairs/s per core"
+    now = f"{summary.pairs_made} in {summary.seconds:.1f} s, {rate}" if summary.pairs_made else "0, it was all there"
+    lines = [
+        ("data set", f"{summary.out}: {summary.pairs} pairs in {summary.shards} shards, {megabytes(summary.bytes)}"),
+        ("made now", now),
+        ("redrawn", ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items() if count) or "0"),
+        ("other photo", f"{summary.replaced} pairs, whose own photo gave no good mask" if summary.replaced else ""),
+        ("enlarged", f"{summary.upscaled} pairs, from crops smaller than the pair" if summary.upscaled else ""),
+        ("photos", f"{summary.photos} used, {len(summary.quarantined)} quarantined"),
+    ]
+    for name, text in lines:
+        if text:
+            click.echo(f"{name:<13}{text}")
+    for one in summary.quarantined[:SHOWN]:
+        click.echo(f"  {one['id']}: {one['reason']}")
+    if len(summary.quarantined) > SHOWN:
+        click.echo(f"  ... and {len(summary.quarantined) - SHOWN} more: blurgen info {summary.out} --json")

@@ -29,6 +29,9 @@ RECIPE_OPTIONS = (
         "--cache", type=click.Path(), help="Where proposals are kept. [default: $BLURGEN_CACHE or ~/.cache/blurgen]"
     ),
 )
+SHOWN = 10
+"""How many quarantined photos are printed before the rest is only counted."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -67,8 +70,3 @@ def print_json(value: Any) -> None:
 def megabytes(count: int) -> str:
     """Bytes for people."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
-def shorten(items: list, limit: int = 10) -> list:
-    """The first items of a list that may be long."""
-    return items[:limit]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 import click
-
 from blurgen_cli.options import json_option, print_json
 
 

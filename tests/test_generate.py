@@ -21,17 +21,11 @@ from blurgen import make_dataset, open_dataset
 from blurgen.dataset import read_manifest
 from blurgen.errors import ArgumentError, OutputError, SourceError, WorkerError
 from blurgen.files import locked, publish, sweep
-from blurgen.generate import (
-    SurveyedPhoto,
-    default_pairs_per_shard,
-    make_shard,
-    photo_order,
-    plan,
-    preview_pairs,
-    survey,
-)
+from blurgen.generate import make_shard, preview_pairs
+from blurgen.plan import default_pairs_per_shard, photo_order, plan
 from blurgen.regions import RegionCache
 from blurgen.sources import Photo, Source, open_source
+from blurgen.survey import SurveyedPhoto, survey
 
 
 @pytest.fixture(scope="module")
@@ -475,7 +469,6 @@ def test_a_full_disk_is_named_and_the_run_can_be_resumed(made, small_disk, worke
         ({"pairs_per_shard": 0}, "pairs per shard is 0"),
         ({"pairs_per_shard": 100_001}, "pairs per shard is 100001: give 1 to 100000"),
         ({"n": 100_001, "pairs_per_shard": 1}, "over 100000 shards"),
-        ({"recipe": RECIPE.with_values({"geometry.size": "8192x8192"})}, "size is 8192x8192"),
         ({"recipe": RECIPE.with_values({"geometry.size": "native", "storage.codec": "raw"})}, "pairs of one size"),
     ],
 )

@@ -21,7 +21,7 @@ PAPER, INK = (250, 250, 250), (30, 30, 30)
 
 
 def contact_sheet(pairs: list[Pair], title: str, columns: int = 4) -> Image.Image:
-    """Draw ``pairs`` in a grid. In the right half of each cell the blurred side is outlined and the sharp one dimmed."""
+    """Draw ``pairs`` in a grid. In the right half of a cell the blurred side is outlined and the sharp one dimmed."""
     columns = min(columns, len(pairs))
     cell_width, cell_height = 2 * THUMB_PX + 2 * GAP_PX, THUMB_PX + 2 * LINE_PX + GAP_PX
     rows = -(-len(pairs) // columns)

@@ -1,0 +1,76 @@
+"""Look at every photo once: which of them can be used, and what regions they offer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from blurgen.engines import in_parallel
+from blurgen.errors import BlurgenError, PhotoError, SourceError
+from blurgen.files import sha256
+from blurgen.recipe import Recipe
+from blurgen.regions import RegionCache, find_regions, regions_key
+from blurgen.shards.format import PHOTO_ID_BYTES_MAX
+from blurgen.sources import Photo, Source, decode
+
+
+@dataclass(frozen=True)
+class SurveyedPhoto:
+    """A photo that can be used: what it was when it was surveyed, and where its regions are."""
+
+    photo: Photo
+    sha256: str
+    bytes: int
+    height: int
+    width: int
+    regions_key: str
+
+    def inventory(self) -> dict:
+        """What the manifest says of it."""
+        values = {name: getattr(self, name) for name in ("sha256", "bytes", "height", "width", "regions_key")}
+        return {"id": self.photo.id, "licence": self.photo.licence, **values}
+
+
+def survey(
+    source: Source, recipe: Recipe, cache: Path, workers: int, progress: bool
+) -> tuple[list[SurveyedPhoto], list[dict]]:
+    """Look at every photo once: (usable photos, quarantined [{"id", "reason"}]), both sorted by id.
+
+    Regions are found, or taken from the cache. Raises SourceError when no photo can be used.
+    """
+    RegionCache(cache)
+    listed = sorted(source.photos, key=lambda photo: photo.id)
+    total = len(listed)
+    results = in_parallel(_survey_photo, ((photo, recipe, cache) for photo in listed), workers, total)
+    bar = tqdm(results, total=total, desc="proposals", unit="photo", disable=None if progress else True)
+    by_id = dict(bar)
+    usable = [by_id[photo.id] for photo in listed if not isinstance(by_id[photo.id], str)]
+    bad = [{"id": photo.id, "reason": by_id[photo.id]} for photo in listed if isinstance(by_id[photo.id], str)]
+    if not usable:
+        raise SourceError(
+            f"none of the {total} photos of {source.root} can be used; {bad[0]['id']}: {bad[0]['reason']}"
+        )
+    return usable, bad
+
+
+def _survey_photo(photo: Photo, recipe: Recipe, cache: Path) -> tuple[str, SurveyedPhoto | str]:
+    """One photo's survey, or the reason why it is quarantined."""
+    try:
+        if len(photo.id.encode()) > PHOTO_ID_BYTES_MAX:
+            raise PhotoError(f"its path is longer than {PHOTO_ID_BYTES_MAX} bytes: shorten it")
+        data = photo.read()
+        digest = sha256(data)
+        key = regions_key(digest, photo, recipe)
+        store = RegionCache(cache)
+        pixels = decode(data)
+        if store.get(key) is None:
+            store.put(key, find_regions(photo, pixels, recipe))
+        return photo.id, SurveyedPhoto(photo, digest, len(data), *pixels.shape[:2], key)
+    except PhotoError as error:
+        return photo.id, str(error)
+    except BlurgenError:
+        raise
+    except Exception as error:  # one photo never ends a run
+        return photo.id, f"can't be processed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"

@@ -7,6 +7,7 @@ what a fill of the whole region would give.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import cv2
@@ -67,11 +68,12 @@ def _fill_nearest(image: np.ndarray, blur_mask: np.ndarray, reach_px: int, param
 
 
 def _fill_telea(image: np.ndarray, blur_mask: np.ndarray, reach_px: int, params: FillParams) -> np.ndarray:
-    """Telea 2004, "An image inpainting technique based on the fast marching method", equations 1-4.
+    """Telea 2004, "An image inpainting technique based on the fast marching method": weights of equations 2 and 3.
 
-    Two changes, both for exactness: the order of filling is the true Euclidean distance to the border instead of the
-    fast-marching approximation of it, and pixels whose distances round up to the same px are filled together. The sum
-    of weights normalises each pixel, so a constant stays that constant.
+    Pixels are filled in the order of their true Euclidean distance to the border (Telea: its fast-marching
+    approximation), those whose distances round up to the same px together. As in OpenCV in effect, the extrapolation
+    along the gradient is left out: it amplifies noise (benchmarks/fill_quality.py). Unlike in OpenCV, nothing is added
+    in its place, so a constant stays that constant.
     """
     band = _band((~blur_mask).view(np.uint8), reach_px)
     window = _bounds(band, _chain_px(np.sqrt(2) * reach_px, reach_px, params.radius_px) + params.radius_px + 2)
@@ -107,60 +109,41 @@ def _march(image: np.ndarray, distance: np.ndarray, band: np.ndarray, radius: in
     margin = radius + 1
     stride = distance.shape[1] + 2 * margin
     offsets, vectors = _neighbourhood(radius, stride)
-    known = distance <= 0
+    usable = np.pad(distance <= 0, margin).ravel()
     distance = np.pad(distance, margin, mode="edge").ravel()
-    usable = np.pad(known, margin).ravel()
-    near = np.flatnonzero(np.pad(band | known, margin).ravel() & (distance > -margin)).astype(np.int32)
-    near = near[np.argsort(distance[near], kind="stable")]
-    ends = np.searchsorted(distance[near], np.arange(-margin, np.ceil(distance[near[-1]]) + 1), side="right")
-    padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)))
-    fields = np.zeros((3, usable.size, image.shape[2]), np.float32)  # the values, and their slopes down and right
-    fields[0] = padded.reshape(usable.size, -1)
-    _update_slopes(fields, usable, near[: ends[margin]], stride)
-    for layer in range(margin + 1, len(ends)):
-        pixels = near[ends[layer - 1] : ends[layer]]
-        neighbours = pixels[:, None] + offsets
-        weights = _weights(distance, pixels, neighbours, vectors, stride) * usable.take(neighbours)
-        fields[0, pixels] = _extrapolate(fields, neighbours, weights, vectors)
-        usable[pixels] = True
-        _update_slopes(fields, usable, near[ends[layer - 2] : ends[layer]], stride)
-    grown = fields[0].reshape(-1, stride, image.shape[2])[margin:-margin, margin:-margin]
-    return np.rint(grown).astype(np.uint8)
+    pixels = np.flatnonzero(np.pad(band, margin)).astype(np.int32)
+    pixels = pixels[np.argsort(distance[pixels], kind="stable")]
+    values = np.pad(image, ((margin, margin), (margin, margin), (0, 0))).reshape(usable.size, -1).astype(np.float32)
+    ends = np.searchsorted(distance[pixels], np.arange(np.ceil(distance[pixels[-1]]) + 1), side="right")
+    for first, last in pairwise(ends):
+        layer = pixels[first:last]
+        neighbours = layer[:, None] + offsets
+        weights = _weights(distance, layer, neighbours, vectors, stride) * usable.take(neighbours)
+        values[layer] = _weighted_mean(values, neighbours, weights)
+        usable[layer] = True
+    filled = values.reshape(-1, stride, image.shape[2])[margin:-margin, margin:-margin]
+    return np.rint(filled).astype(np.uint8)
 
 
 def _weights(distance, pixels, neighbours, vectors, stride):
-    """Telea's direction, distance and level-set weights (equation 2): (n pixels, k neighbours)."""
+    """Direction, distance and level-set weights of each neighbour: (n pixels, k neighbours), float32."""
     normal = np.stack(
         [distance[pixels + stride] - distance[pixels - stride], distance[pixels + 1] - distance[pixels - 1]], axis=1
     )
     normal /= np.maximum(np.sqrt((normal**2).sum(axis=1, keepdims=True)), np.float32(1e-6))
     squared = (vectors**2).sum(axis=1)
     direction = np.abs(normal @ (vectors / np.sqrt(squared)[:, None]).T)
-    level = 1 + np.abs(distance[pixels][:, None] - distance[neighbours])
+    level = 1 + np.abs(distance[pixels][:, None] - distance.take(neighbours))
     return np.maximum(direction, np.float32(1e-6)) / (squared * level)
 
 
-def _extrapolate(fields, neighbours, weights, vectors):
-    """Weighted mean of the neighbours' linear extrapolations (equation 4), clipped to [0, 255]: (n pixels, C)."""
+def _weighted_mean(values, neighbours, weights):
+    """Mean of the neighbours' values: (n pixels, C). A sparse product, since each pixel has few neighbours."""
     n, k = weights.shape
-    size = fields.shape[1]
-    columns = np.concatenate([neighbours, neighbours + np.int32(size), neighbours + np.int32(2 * size)], axis=1)
-    terms = np.concatenate([weights, weights * vectors[:, 0], weights * vectors[:, 1]], axis=1)
-    starts = np.arange(0, 3 * n * k + 1, 3 * k, dtype=np.int32)
-    matrix = sparse.csr_array((terms.ravel(), columns.ravel(), starts), shape=(n, 3 * size))
-    total = matrix @ fields.reshape(3 * size, -1)
+    starts = np.arange(0, n * k + 1, k, dtype=np.int32)
+    matrix = sparse.csr_array((weights.ravel(), neighbours.ravel(), starts), shape=(n, len(values)))
     # A pixel at the rim of the causal band may have no usable neighbour; nothing that is kept hangs on it.
-    return np.clip(total / np.maximum(weights.sum(axis=1, keepdims=True), np.float32(1e-12)), 0, 255)
-
-
-def _update_slopes(fields, usable, pixels, stride):
-    """Slopes at ``pixels``: central differences; one-sided where one neighbour is usable, zero where none is."""
-    beside = pixels + np.array([[stride], [1], [-stride], [-1]], np.int32)
-    values, there = fields[0], usable.take(beside)
-    around = values.take(beside, axis=0)
-    np.copyto(around, values.take(pixels, axis=0), where=~there[..., None])
-    halves = np.where(there[:2] & there[2:], np.float32(0.5), np.float32(1))
-    fields[1:, pixels] = (around[:2] - around[2:]) * halves[..., None]
+    return (matrix @ values) / np.maximum(weights.sum(axis=1, keepdims=True), np.float32(1e-12))
 
 
 def _neighbourhood(radius: int, stride: int) -> tuple[np.ndarray, np.ndarray]:

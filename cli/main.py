@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 
 import click
+
+from blurgen import __version__
+from blurgen.errors import BlurgenError
 from blurgen_cli.info import info
 from blurgen_cli.make import make
 from blurgen_cli.preview import preview
 from blurgen_cli.recipes import recipes
 from blurgen_cli.verify import verify
-
-from blurgen import __version__
-from blurgen.errors import BlurgenError
 
 
 class TypedErrors(click.Group):

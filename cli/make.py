@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+
 from blurgen_cli.options import (
     RECIPE_OPTIONS,
     SHOWN,

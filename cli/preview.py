@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+
 from blurgen_cli.options import (
     RECIPE_OPTIONS,
     SOURCE_OPTIONS,

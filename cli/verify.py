@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import click
+
 from blurgen_cli.options import json_option, print_json
 
 

@@ -118,8 +118,7 @@ def test_nearest_copies_a_nearest_blurred_pixel():
 
 def telea_by_loops(image, mask, radius=3):
     """The fill pixel by pixel, from its definition."""
-    inside = ndimage.distance_transform_edt(~mask)
-    outside = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, 5)
+    inside, outside = (cv2.distanceTransform(side.view(np.uint8), cv2.DIST_L2, 5) for side in (~mask, mask))
     distance = np.pad(np.where(mask, np.minimum(1 - outside, 0), inside), 1, mode="edge")
     values, known = image.astype(float), mask.copy()
     height, width = mask.shape

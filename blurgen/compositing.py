@@ -53,19 +53,19 @@ def convolve(image: np.ndarray, kernel: Kernel) -> np.ndarray:
     reach, side = kernel.reach_px, len(kernel.weights)
     if kernel.taps is not None:
         blurred = cv2.sepFilter2D(image, cv2.CV_32F, kernel.taps, kernel.taps)[reach:-reach, reach:-reach]
-    elif side <= SPATIAL_SIDE_MAX:
-        blurred = cv2.filter2D(image, cv2.CV_8U, kernel.weights[::-1, ::-1])[reach:-reach, reach:-reach]
-    else:
-        blurred = _convolve_fft(image, kernel)
-    return cv2.convertScaleAbs(blurred)
+        return cv2.convertScaleAbs(blurred)
+    if side <= SPATIAL_SIDE_MAX:
+        return cv2.filter2D(image, cv2.CV_8U, kernel.weights[::-1, ::-1])[reach:-reach, reach:-reach]
+    return _convolve_fft(image, kernel)
 
 
 def _convolve_fft(image: np.ndarray, kernel: Kernel) -> np.ndarray:
     side = len(kernel.weights)
     height, width, _ = image.shape
     shape = (cv2.getOptimalDFTSize(height), cv2.getOptimalDFTSize(width))
-    planes = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)
-    spectrum = fft.rfft2(planes, shape) * fft.rfft2(kernel.weights, shape)
+    planes = np.stack(cv2.split(image)).astype(np.float32)
+    spectrum = fft.rfft2(planes, shape)
+    spectrum *= fft.rfft2(kernel.weights, shape)
     # The first side - 1 rows and columns are wrapped around; the valid part starts after them.
-    blurred = fft.irfft2(spectrum, shape)[:, side - 1 : height, side - 1 : width]
-    return np.ascontiguousarray(blurred.transpose(1, 2, 0))
+    blurred = fft.irfft2(spectrum, shape, overwrite_x=True)[:, side - 1 : height, side - 1 : width]
+    return cv2.merge([cv2.convertScaleAbs(plane) for plane in blurred])

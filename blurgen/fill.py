@@ -124,7 +124,10 @@ def _march(image: np.ndarray, distance: np.ndarray, band: np.ndarray, radius: in
         layer = pixels[first:last]
         weights, neighbours = _telea_weights(distance, layer, radius, stride)
         values[layer] = _weighted_mean(values, neighbours, weights)
-    return np.rint(framed[inner][..., :-1]).astype(np.uint8)
+    filled = image.copy()
+    rows, columns = np.divmod(pixels, stride)
+    filled[rows - margin, columns - margin] = np.rint(values.take(pixels, axis=0)[:, :-1])
+    return filled
 
 
 def _telea_weights(distance: np.ndarray, pixels: np.ndarray, radius: int, stride: int) -> tuple[np.ndarray, np.ndarray]:

@@ -106,7 +106,7 @@ def crop_labels(labels: np.ndarray, chosen: np.ndarray, photo_shape: tuple[int, 
     first_y, first_x = crop.top * scale_y, crop.left * scale_x
     rows = slice(max(0, int(first_y) - 1), int(np.ceil(first_y + step_y * crop.height)) + 1)
     columns = slice(max(0, int(first_x) - 1), int(np.ceil(first_x + step_x * crop.width)) + 1)
-    window = chosen[labels[rows, columns]].astype(np.float32)
+    window = (chosen * np.uint8(255)).take(labels[rows, columns])
     if max(step_y, step_x) > 2:
         window = cv2.blur(window, (max(1, int(step_x)), max(1, int(step_y))))
     # Pixel centres: stored (i + .5) * step + first is a position in label px.
@@ -118,5 +118,5 @@ def crop_labels(labels: np.ndarray, chosen: np.ndarray, photo_shape: tuple[int, 
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return (
-        cv2.warpAffine(window, matrix, (crop.width, crop.height), flags=flags, borderMode=cv2.BORDER_REPLICATE) >= 0.5
+        cv2.warpAffine(window, matrix, (crop.width, crop.height), flags=flags, borderMode=cv2.BORDER_REPLICATE) >= 128
     )

@@ -1,0 +1,82 @@
+"""The README is true: every command line and every line of Python in it runs."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from skimage import data
+
+from blurgen_cli.main import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+MANY = re.compile(r"--n \d+")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+def command_lines():
+    return [line for block in blocks("console") for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, request):
+    """A folder with photos, a VOC tree and the command on the path, as a reader would have it."""
+    root = tmp_path_factory.mktemp("readme")
+    (root / "photos").mkdir()
+    for name, photo in (("astronaut.jpg", data.astronaut()), ("cat.png", data.chelsea())):
+        Image.fromarray(photo[:200, 100:360]).save(root / "photos" / name)
+    return root
+
+
+def test_every_command_line_of_the_readme_runs(folder, voc_root):
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "BLURGEN_CACHE": str(folder / "cache"),
+        "BLURGEN_VOC": str(voc_root),
+    }
+    lines = command_lines()
+    assert len(lines) >= 10
+    for line in lines:
+        if line.startswith("make "):
+            assert re.search(rf"^{shlex.split(line)[1]}:", (ROOT / "Makefile").read_text(), re.M)
+            continue
+        assert line.startswith("blurgen ")
+        few = MANY.sub("--n 12", line)
+        done = subprocess.run(few, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+    assert (folder / "preview.png").is_file()
+
+
+def test_the_python_of_the_readme_runs(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("BLURGEN_CACHE", str(folder / "cache"))
+    [code] = blocks("python")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 12
+    exec(code, {})
+    assert capsys.readouterr().out.startswith("100 (256, 256, 3) ")
+
+
+def test_every_command_stands_in_the_readme():
+    for name in main.commands:
+        assert f"blurgen {name}" in README
+
+
+def test_what_the_readme_links_to_is_there():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).is_file(), target
+
+
+def test_figures_of_the_readme_come_from_the_benchmark():
+    results = (ROOT / "benchmarks" / "results" / "make_throughput.md").read_text()
+    quoted = re.findall(r"\| .* \| \d+(?:\.\d+)? \| \d+\.\d+ \|", README)
+    assert quoted
+    assert all(row in results for row in quoted)

@@ -51,9 +51,7 @@ def main() -> None:
     root = ["--root", str(Path(options.root).resolve())] if options.root else []
     make = [*blurgen, "make", "--source", options.source, *root, "--workers", "1", "--pairs-per-shard", "1000"]
     with tempfile.TemporaryDirectory() as folder:
-        peaks = [
-            peak_megabytes([*make, "--n", str(n), "--out", f"out{n}", "--cache", "cache"], folder) for n in SIZES
-        ]
+        peaks = [peak_megabytes([*make, "--n", str(n), "--out", f"out{n}", "--cache", "cache"], folder) for n in SIZES]
     lines = [
         "# Memory and start-up",
         "",

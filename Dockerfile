@@ -1,7 +1,7 @@
 # docker build -t blurgen .                          the generator: slim, no torch
 # docker build -t blurgen-train --target trainer .   the generator and torch
 # docker run --rm -v "$PWD:/data" blurgen make --source folder --root photos --n 1000 --out shards
-FROM python:3.11-slim AS generator
+FROM python:3.11-slim-bookworm AS generator
 # opencv-contrib-python is the build with windows, so it links libGL and glib even though no window is opened.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 \

@@ -29,9 +29,9 @@ def info(shards, as_json) -> None:
         *((f"  {key}", _spread(value)) for key, value in amounts),
         ("inverted", f"{found['inverted_share']:.1%} of the pairs (the outside of the region is blurred)"),
         ("blurred share", _spread(found["blurred_share"])),
-        ("redrawn", _counts(found["rejected"])),
+        ("rejected", _counts(found["rejected"])),
         ("other photo", f"{found['replaced']} pairs"),
-        ("enlarged", f"{found['upscaled']} pairs"),
+        ("enlarged", f"{found['upscaled']} pairs, from crops smaller than the pair"),
         ("digest", found["digest"]),
     ]
     for name, text in lines:

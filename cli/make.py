@@ -46,12 +46,14 @@ def make(n, out, recipe_name, size, seed, cache, workers, pairs_per_shard, as_js
 def _print(summary) -> None:
     rate = f"{summary.pairs_per_second_per_core:.0f} pairs/s per core"
     now = f"{summary.pairs_made} in {summary.seconds:.1f} s, {rate}" if summary.pairs_made else "0, it was all there"
+    rejected = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items() if count)
+    soft = "from crops smaller than the pair, so a little soft; a smaller --size avoids it"
     lines = [
         ("data set", f"{summary.out}: {summary.pairs} pairs in {summary.shards} shards, {megabytes(summary.bytes)}"),
         ("made now", now),
-        ("redrawn", ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items() if count) or "0"),
+        ("rejected", f"{rejected or 'none'} (masks drawn again)"),
         ("other photo", f"{summary.replaced} pairs, whose own photo gave no good mask" if summary.replaced else ""),
-        ("enlarged", f"{summary.upscaled} pairs, from crops smaller than the pair" if summary.upscaled else ""),
+        ("enlarged", f"{summary.upscaled} pairs, {soft}" if summary.upscaled else ""),
         ("photos", f"{summary.photos} used, {len(summary.quarantined)} quarantined"),
     ]
     for name, text in lines:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-from ..errors import SourceError
-from .coco import CocoObjects, open_coco
-from .folder import open_folder
-from .photo import MAX_PIXELS, MIN_SIDE_PX, Photo, Source, decode
-from .sample import open_sample
-from .voc import SPLITS, VocObjects, open_voc
+from blurgen.errors import SourceError
+from blurgen.sources.coco import CocoObjects, open_coco
+from blurgen.sources.folder import open_folder
+from blurgen.sources.photo import MAX_PIXELS, MIN_SIDE_PX, Photo, Source, decode
+from blurgen.sources.sample import open_sample
+from blurgen.sources.voc import SPLITS, VocObjects, open_voc
 
 __all__ = [
     "MAX_PIXELS",

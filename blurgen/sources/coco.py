@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DependencyError, PhotoError, SourceError
-from .folder import check_root
-from .photo import MAX_PIXELS, Photo, Source
+from blurgen.errors import DependencyError, PhotoError, SourceError
+from blurgen.sources.folder import check_root
+from blurgen.sources.photo import MAX_PIXELS, Photo, Source
 
 
 @dataclass(frozen=True)

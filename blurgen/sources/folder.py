@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..errors import SourceError
-from .photo import Photo, Source
+from blurgen.errors import SourceError
+from blurgen.sources.photo import Photo, Source
 
 _DECODED = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm")
 _DECODED += (".pnm", ".jp2", ".avif")

@@ -6,7 +6,7 @@ one long run of zero bytes. The longest run that the tables allow is worked out 
 
 import re
 
-from ..errors import PhotoError
+from blurgen.errors import PhotoError
 
 _SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # a marker other than stuffing, restart and fill bytes
 _LONE_MARKERS = {0x01, *range(0xD0, 0xD9)}

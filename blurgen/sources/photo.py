@@ -17,8 +17,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import PhotoError
-from .jpeg import check_jpeg
+from blurgen.errors import PhotoError
+from blurgen.sources.jpeg import check_jpeg
 
 MAX_PIXELS = 64_000_000
 MIN_SIDE_PX = 32

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..errors import SourceError
-from .photo import Photo, Source
+from blurgen.errors import SourceError
+from blurgen.sources.photo import Photo, Source
 
 # Sharp photographs with something object-like in them, and the licence that scikit-image's documentation states. Not
 # here: drawings, binary images and textures, what is blurred (clock_motion, text, page, moon) and motorcycle_right,

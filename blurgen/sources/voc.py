@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..errors import PhotoError, SourceError
-from .photo import Photo, Source, read_file
+from blurgen.errors import PhotoError, SourceError
+from blurgen.sources.photo import Photo, Source, read_file
 
 SPLITS = ("train", "val", "trainval", "all")
 VOID = 255

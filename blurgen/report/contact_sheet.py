@@ -65,11 +65,11 @@ def _draw_pair(sheet: Image.Image, draw: ImageDraw.ImageDraw, pair: Pair, corner
         draw.text((left, top + THUMB_PX + 2 + number * LINE_PX), line, INK, font)
 
 
-def _thumb(image: np.ndarray) -> np.ndarray:
-    """Fit into a square of THUMB_PX, on the colour of the paper."""
+def _thumb(image: np.ndarray, around: tuple[int, int, int] = PAPER) -> np.ndarray:
+    """Fit into a square of THUMB_PX, on the colour of the paper or another."""
     ratio = THUMB_PX / max(image.shape[:2])
     height, width = (max(1, round(side * ratio)) for side in image.shape[:2])
-    square = np.full((THUMB_PX, THUMB_PX, 3), PAPER, np.uint8)
+    square = np.full((THUMB_PX, THUMB_PX, 3), around, np.uint8)
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_NEAREST)
     top, left = (THUMB_PX - height) // 2, (THUMB_PX - width) // 2
     square[top : top + height, left : left + width] = small
@@ -79,7 +79,7 @@ def _thumb(image: np.ndarray) -> np.ndarray:
 def _outlined(pair: Pair) -> np.ndarray:
     dimmed = np.where(pair.mask[..., None], pair.image, pair.image // 3 + 20)
     thumb = _thumb(dimmed)
-    mask = _thumb(np.repeat(pair.mask[..., None] * np.uint8(255), 3, axis=2))[..., 0]
+    mask = _thumb(np.repeat(pair.mask[..., None] * np.uint8(255), 3, axis=2), (0, 0, 0))[..., 0]
     contours, _ = cv2.findContours((mask > 127).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     return cv2.drawContours(thumb, contours, -1, OUTLINE, 1)
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from blurgen import load_recipe, object_proposals, open_source
 from blurgen.compositing import blur_and_composite
-from blurgen.engines import single_threaded_cv2
+from blurgen.engines import single_threaded
 from blurgen.fill import FillParams, fill_sharp_region
 from blurgen.kernels import Blur, make_kernel
 from blurgen.sources import decode
@@ -67,7 +67,7 @@ def main() -> None:
     listed = open_source(options.source, options.root).photos[: options.photos]
     photos = [cv2.resize(decode(photo.read()), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for photo in listed]
     found = {name: [] for name in BLURS}
-    with single_threaded_cv2():
+    with single_threaded():
         regions = [object_proposals(photo, load_recipe().proposals) for photo in photos]
         for place, photo in enumerate(photos):
             other = (place + 1) % len(photos)

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 
 from blurgen import generate, load_recipe, open_source, synthesis
-from blurgen.engines import single_threaded_cv2
+from blurgen.engines import single_threaded
 from blurgen.kernels import make_kernel
 from blurgen.plan import plan
 from blurgen.report.contact_sheet import blur_of
@@ -93,7 +93,7 @@ def main() -> None:
     options = parser.parse_args()
     recipe = load_recipe(options.recipe)
     source = open_source(options.source, options.root, split=options.split)
-    with tempfile.TemporaryDirectory() as folder, single_threaded_cv2():
+    with tempfile.TemporaryDirectory() as folder, single_threaded():
         cache = Path(folder) / "cache"
         photos, _ = survey(source, recipe, cache, 1, progress=True)
         [task] = plan(photos, options.pairs, options.pairs, recipe, 0, cache, Path(folder))

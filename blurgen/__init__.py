@@ -18,6 +18,10 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str):
     """Import a public name only when it is used: ``import blurgen`` loads neither cv2 nor h5py (PEP 562)."""
     if name not in _HOMES:

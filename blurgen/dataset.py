@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import operator
 import platform
 from bisect import bisect_right
 from collections import Counter
@@ -38,7 +39,7 @@ _MAKE_AGAIN = "run the same `blurgen make` again"
 _REPLACE = f"{_MAKE_AGAIN} to replace it"
 
 _MANIFEST_TYPES = {
-    **{"pairs": int, "seed": int, "source": str, "complete": bool, "recipe_toml_sha256": str},
+    **{"pairs": int, "seed": int, "source": str, "split": str, "complete": bool, "recipe_toml_sha256": str},
     **{"recipe": dict, "build": dict, "shards": list, "photos": list, "quarantined": list},
 }
 
@@ -200,8 +201,16 @@ class Dataset:
     def __len__(self) -> int:
         return self._ends[-1]
 
+    def __repr__(self) -> str:
+        return f"<blurgen data set {str(self.folder)!r}: {len(self)} pairs>"
+
+    def __getstate__(self) -> dict:
+        """Open files stay behind, so that a copy can go to another process."""
+        return self.__dict__ | {"_open": {}}
+
     def __getitem__(self, index: int) -> Pair:
-        shard, place = self._locate(index)
+        """Pair ``index``, or from the end if it is negative. Raises IndexError, and ShardError for a damaged pair."""
+        shard, place = self._locate(operator.index(index))
         return Pair(shard.image(place), shard.mask(place), shard.row(place))
 
     def __iter__(self) -> Iterator[Pair]:
@@ -334,6 +343,7 @@ def info(folder: str | Path) -> dict:
         "recipe": manifest["recipe"]["name"],
         "seed": manifest["seed"],
         "source": manifest["source"],
+        "split": manifest["split"],
         "photos": len(manifest["photos"]),
         "licences": dict(Counter(photo["licence"] for photo in manifest["photos"]).most_common()),
         "quarantined": manifest["quarantined"],
@@ -356,7 +366,7 @@ def _provenance_statistics(tables: list[np.ndarray]) -> dict:
         if (kinds == kind).any():
             amounts[name] = _quantiles(column(name)[kinds == kind])
     return {
-        "sizes": {f"{height}x{width}": count for (height, width), count in sizes.most_common(10)},
+        "sizes": {f"{height}x{width}": count for (height, width), count in sizes.most_common()},
         "blur_kinds": {kind.decode(): count for kind, count in sorted(Counter(kinds.tolist()).items())},
         "inverted_share": float(column("inverted").mean()),
         "blurred_share": _quantiles(column("blurred_share")),

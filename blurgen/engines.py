@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import cv2
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
+from threadpoolctl import threadpool_limits
 
 from blurgen.errors import WorkerError
 
@@ -19,7 +22,9 @@ def in_parallel(function: Callable, arguments: Iterable[tuple], workers: int, co
         return
     pool = joblib.Parallel(n_jobs=min(workers, count), return_as="generator_unordered", pre_dispatch="2*n_jobs")
     try:
-        yield from pool(joblib.delayed(_quiet_worker)(function, values) for values in arguments)
+        with _interrupts_ignored():  # workers inherit this: Ctrl-C is the parent's to handle
+            results = pool(joblib.delayed(_on_one_thread)(function, values) for values in arguments)
+        yield from results
     except TerminatedWorkerError:
         raise WorkerError(
             "a worker process was killed, most likely for want of memory; run the same command again with fewer "
@@ -27,17 +32,30 @@ def in_parallel(function: Callable, arguments: Iterable[tuple], workers: int, co
         ) from None
 
 
-def _quiet_worker(function: Callable, values: tuple):
-    cv2.setNumThreads(1)
-    return function(*values)
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def _on_one_thread(function: Callable, values: tuple):
+    with single_threaded():
+        return function(*values)
 
 
 @contextmanager
-def single_threaded_cv2() -> Iterator[None]:
-    """cv2's own threads only add CPU time; the caller's setting is put back."""
+def single_threaded() -> Iterator[None]:
+    """One thread for cv2 and BLAS: more only add CPU time, and BLAS may sum in another order. Put back afterwards."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         cv2.setNumThreads(threads)

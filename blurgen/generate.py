@@ -23,7 +23,7 @@ from blurgen.dataset import (
     read_manifest,
     write_manifest,
 )
-from blurgen.engines import in_parallel, single_threaded_cv2
+from blurgen.engines import in_parallel, single_threaded
 from blurgen.errors import ArgumentError, OutputError, PhotoError, SourceError
 from blurgen.files import LOCK_NAME, TEMPORARY_PREFIX, locked, make_folder, sha256, sha256_file, sweep
 from blurgen.plan import ShardTask, default_pairs_per_shard, plan
@@ -38,7 +38,10 @@ from blurgen.synthesis import Pair, synthesize
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did. ``seconds`` and rates are of this run alone; everything else is of the whole data set."""
+    """What a run did. Seconds, rates and ``pairs_made`` are of this run alone, the rest is of the whole data set.
+
+    ``survey_seconds`` went into looking at the photos and finding their regions, ``seconds`` into making pairs.
+    """
 
     out: str
     pairs: int
@@ -51,6 +54,7 @@ class Summary:
     upscaled: int
     bytes: int
     workers: int
+    survey_seconds: float
     seconds: float
 
     @property
@@ -97,21 +101,25 @@ def make_dataset(
     n = operator.index(n)
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(*([recipe] if recipe else []))
     workers = joblib.cpu_count() if workers is None else workers
-    _check_numbers(n, seed, workers, pairs_per_shard, recipe)
+    _check_numbers(n, seed, workers, pairs_per_shard)
     if isinstance(source, str):
         source = open_source(source, with_objects=recipe.mask.needs_objects, **source_options)
     out, cache = Path(out).absolute(), Path(cache or default_cache()).absolute()
     asked = {"pairs": n, "seed": seed, "recipe": recipe.model_dump(mode="json"), "source": source.name}
+    asked["split"] = source.split
     if pairs_per_shard:
         asked["pairs_per_shard"] = pairs_per_shard
     _claim(out)
-    with locked(out), single_threaded_cv2():
+    with locked(out), single_threaded():
         sweep(out)
         former = read_manifest(out) if (out / MANIFEST_NAME).exists() else None
         if former:
             _refuse_difference(out, {key: former.get(key) for key in asked}, asked)
+        begun = time.perf_counter()
         photos, quarantined = survey(source, recipe, cache, workers, progress)
-        per_shard = pairs_per_shard or default_pairs_per_shard(n, recipe, photos)
+        surveyed = time.perf_counter()
+        per_shard = pairs_per_shard or (former or {}).get("pairs_per_shard")
+        per_shard = per_shard or default_pairs_per_shard(n, recipe, photos)
         _check_shards(n, per_shard)
         manifest = _new_manifest(asked, per_shard, photos, quarantined)
         if former:
@@ -129,25 +137,32 @@ def make_dataset(
         ordered = [receipts[task.index] for task in tasks]
         if not finished:
             write_manifest(out, recipe, manifest, ordered)
-    made = sum(len(task.pairs) for task in left)
-    return _summary(out, manifest, ordered, made, workers, seconds)
+    times = {"survey_seconds": surveyed - begun, "seconds": seconds}
+    return _summary(out, manifest, ordered, pairs_made=sum(len(task.pairs) for task in left), workers=workers, **times)
 
 
 def preview_pairs(
-    source: Source, n: int, recipe: Recipe, *, seed: int = 0, cache: str | Path | None = None, workers: int = 1
+    source: Source,
+    n: int,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    cache: str | Path | None = None,
+    workers: int | None = None,
 ) -> list[Pair]:
     """``n`` pairs from evenly spaced photos of a source, in memory: what ``make_dataset`` would do, before it does."""
-    _check_numbers(n, seed, workers, None, recipe)
+    workers = joblib.cpu_count() if workers is None else workers
+    _check_numbers(n, seed, workers, None)
     places = np.linspace(0, len(source.photos) - 1, min(n, len(source.photos))).round().astype(int)
     some = replace(source, photos=tuple(source.photos[place] for place in places))
     cache = Path(cache or default_cache()).absolute()
-    with single_threaded_cv2():
+    with single_threaded():
         photos, _ = survey(some, recipe, cache, workers, progress=True)
         [task] = plan(photos, n, n, recipe, seed, cache, cache)
         return sorted((made for made, _ in shard_pairs(task)), key=lambda made: made.provenance["pair"])
 
 
-def _check_numbers(n: int, seed: int, workers: int, pairs_per_shard: int | None, recipe: Recipe) -> None:
+def _check_numbers(n: int, seed: int, workers: int, pairs_per_shard: int | None) -> None:
     if n < 1:
         raise ArgumentError(f"n is {n}: give the number of pairs to make, 1 or more")
     if not 0 <= seed < 2**63:
@@ -158,8 +173,6 @@ def _check_numbers(n: int, seed: int, workers: int, pairs_per_shard: int | None,
         if not 1 <= pairs_per_shard <= MAX_PAIRS:
             raise ArgumentError(f"pairs per shard is {pairs_per_shard}: give 1 to {MAX_PAIRS}")
         _check_shards(n, pairs_per_shard)
-    if recipe.storage.codec == "raw" and recipe.geometry.shape is None:
-        raise ArgumentError("storage.codec raw needs pairs of one size: give --size 320, or the codec png")
 
 
 def _check_shards(n: int, per_shard: int) -> None:
@@ -281,12 +294,11 @@ def _new_manifest(asked: dict, per_shard: int, photos: list[SurveyedPhoto], quar
     return {**asked, "pairs_per_shard": per_shard, "photos": inventory, "quarantined": quarantined}
 
 
-def _summary(out: Path, manifest: dict, receipts: list[dict], made: int, workers: int, seconds: float) -> Summary:
+def _summary(out: Path, manifest: dict, receipts: list[dict], **of_this_run: float) -> Summary:
     rejected = sum((Counter(receipt["rejected"]) for receipt in receipts), Counter())
     return Summary(
         out=os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out),
         pairs=manifest["pairs"],
-        pairs_made=made,
         shards=len(receipts),
         photos=len(manifest["photos"]),
         quarantined=manifest["quarantined"],
@@ -294,6 +306,5 @@ def _summary(out: Path, manifest: dict, receipts: list[dict], made: int, workers
         replaced=sum(receipt["replaced"] for receipt in receipts),
         upscaled=sum(receipt["upscaled"] for receipt in receipts),
         bytes=sum(receipt["bytes"] for receipt in receipts),
-        workers=workers,
-        seconds=seconds,
+        **of_this_run,
     )

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from blurgen.errors import RecipeError
 from blurgen.fill import FillParams
@@ -36,6 +36,12 @@ class Recipe(Params):
     blur: BlurParams = Field(default_factory=BlurParams)
     fill: FillParams = Field(default_factory=FillParams)
     storage: StorageParams = Field(default_factory=StorageParams)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Recipe:
+        if self.storage.codec == "raw" and self.geometry.shape is None:
+            raise ValueError('storage.codec "raw" needs pairs of one size; set geometry.size, or the codec "png"')
+        return self
 
     @property
     def digest(self) -> str:
@@ -125,7 +131,10 @@ def _first_fault(error: ValidationError | RecursionError) -> str:
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
         return f'unknown key "{key}"; {_suggest(path[-1], _known_keys(path[:-1]))}'
-    return f"{key}: {_one_line(fault['msg'].removeprefix('Value error, '))}"
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] != "value_error":
+        message += f", not {fault['input']!r:.60}"
+    return _one_line(f"{key}: {message}" if key else message)
 
 
 def _known_keys(sections: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +50,9 @@ def survey(
     usable = [by_id[photo.id] for photo in listed if not isinstance(by_id[photo.id], str)]
     bad = [{"id": photo.id, "reason": by_id[photo.id]} for photo in listed if isinstance(by_id[photo.id], str)]
     if not usable:
-        raise SourceError(
-            f"none of the {total} photos of {source.root} can be used; {bad[0]['id']}: {bad[0]['reason']}"
-        )
+        counts = Counter(one["reason"] for one in bad).most_common(3)
+        reasons = "; ".join(f"{count} x {reason}" for reason, count in counts)
+        raise SourceError(f"{source.root}: none of its {total} photos can be used ({reasons}); take other photos")
     return usable, bad
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from blurgen_cli.options import SHOWN, json_option, megabytes, print_json
+from blurgen_cli.options import SHOWN, count_of, json_option, megabytes, print_json
 
 
 @click.command()
@@ -18,20 +18,21 @@ def info(shards, as_json) -> None:
     if as_json:
         print_json(found)
         return
+    split = f" ({found['split']})" if found["split"] else ""
     amounts = [(key, found[key]) for key in ("sigma_px", "length_px") if key in found]
     lines = [
-        ("pairs", f"{found['pairs']} in {found['shards']} shards, {megabytes(found['bytes'])}"),
-        ("sizes", _counts(found["sizes"])),
+        ("pairs", f"{found['pairs']} in {count_of(found['shards'], 'shard')}, {megabytes(found['bytes'])}"),
+        ("sizes", _sizes(found["sizes"])),
         ("recipe", f"{found['recipe']}, seed {found['seed']}"),
-        ("photos", f"{found['photos']} from {found['source']}, {len(found['quarantined'])} quarantined"),
+        ("photos", f"{found['photos']} from {found['source']}{split}, {len(found['quarantined'])} quarantined"),
         ("licences", _counts(found["licences"])),
         ("blur", _counts(found["blur_kinds"])),
         *((f"  {key}", _spread(value)) for key, value in amounts),
         ("inverted", f"{found['inverted_share']:.1%} of the pairs (the outside of the region is blurred)"),
         ("blurred share", _spread(found["blurred_share"])),
         ("rejected", _counts(found["rejected"])),
-        ("other photo", f"{found['replaced']} pairs"),
-        ("enlarged", f"{found['upscaled']} pairs, from crops smaller than the pair"),
+        ("replaced", f"{count_of(found['replaced'], 'pair')}, made from another photo than planned"),
+        ("upscaled", f"{count_of(found['upscaled'], 'pair')}, from crops smaller than the pair"),
         ("digest", found["digest"]),
     ]
     for name, text in lines:
@@ -42,6 +43,13 @@ def info(shards, as_json) -> None:
 
 def _counts(values: dict) -> str:
     return ", ".join(f"{count} {name}" for name, count in values.items()) or "-"
+
+
+def _sizes(sizes: dict[str, int]) -> str:
+    if len(sizes) <= 4:
+        return _counts(sizes)
+    by_area = sorted(sizes, key=lambda size: int(size.split("x")[0]) * int(size.split("x")[1]))
+    return f"{len(sizes)} sizes, {by_area[0]} to {by_area[-1]}"
 
 
 def _spread(values: dict) -> str:

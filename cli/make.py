@@ -9,6 +9,7 @@ from blurgen_cli.options import (
     SHOWN,
     SOURCE_OPTIONS,
     add_options,
+    count_of,
     json_option,
     megabytes,
     print_json,
@@ -47,14 +48,15 @@ def _print(summary) -> None:
     rate = f"{summary.pairs_per_second_per_core:.0f} pairs/s per core"
     now = f"{summary.pairs_made} in {summary.seconds:.1f} s, {rate}" if summary.pairs_made else "0, it was all there"
     rejected = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items() if count)
+    pairs, shards = count_of(summary.pairs, "pair"), count_of(summary.shards, "shard")
     soft = "from crops smaller than the pair, so a little soft; a smaller --size avoids it"
     lines = [
-        ("data set", f"{summary.out}: {summary.pairs} pairs in {summary.shards} shards, {megabytes(summary.bytes)}"),
+        ("data set", f"{summary.out}: {pairs} in {shards}, {megabytes(summary.bytes)}"),
         ("made now", now),
         ("rejected", f"{rejected or 'none'} (masks drawn again)"),
-        ("other photo", f"{summary.replaced} pairs, whose own photo gave no good mask" if summary.replaced else ""),
-        ("enlarged", f"{summary.upscaled} pairs, {soft}" if summary.upscaled else ""),
-        ("photos", f"{summary.photos} used, {len(summary.quarantined)} quarantined"),
+        ("replaced", f"{count_of(summary.replaced, 'pair')}, made from another photo" if summary.replaced else ""),
+        ("upscaled", f"{count_of(summary.upscaled, 'pair')}, {soft}" if summary.upscaled else ""),
+        ("photos", f"{summary.photos} used, {len(summary.quarantined)} quarantined, {summary.survey_seconds:.1f} s"),
     ]
     for name, text in lines:
         if text:

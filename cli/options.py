@@ -67,6 +67,14 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=1))
 
 
+def count_of(count: int, noun: str) -> str:
+    """1 pair, 2 pairs."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def megabytes(count: int) -> str:
     """Bytes for people."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.{2 if unit == 'GB' else 1}f} {unit}"
+    return f"{count / 1e3:.0f} kB"

@@ -21,11 +21,12 @@ from blurgen_cli.options import (
 @click.argument("shards", type=click.Path(), required=False)
 @add_options(SOURCE_OPTIONS)
 @add_options(RECIPE_OPTIONS)
+@click.option("--workers", type=int, help="Processes that look for proposals. [default: the cores]")
 @click.option("--pairs", type=click.IntRange(1, 400), default=24, show_default=True, help="How many to show.")
 @click.option("--out", type=click.Path(), default="preview.png", show_default=True, help="The PNG to write.")
 @json_option
 @click.pass_context
-def preview(ctx, shards, recipe_name, size, seed, cache, pairs, out, as_json, **source) -> None:
+def preview(ctx, shards, recipe_name, size, seed, cache, workers, pairs, out, as_json, **source) -> None:
     """Draw a contact sheet: photo, mask outline, kernel and a line of provenance for each pair.
 
     With SHARDS: pairs evenly spaced through that data set. With --source or --recipe: pairs as they would be made,
@@ -39,7 +40,13 @@ def preview(ctx, shards, recipe_name, size, seed, cache, pairs, out, as_json, **
         raise ArgumentError(f"--{making[0]} goes with a source, not with a finished data set; leave one of the two out")
     if not shards and not making and Path("shards").is_dir():
         shards = "shards"
-    what, made = _from_shards(shards, pairs) if shards else _from_source(source, recipe_name, size, seed, cache, pairs)
+    if Path(out).suffix.lower() != ".png":
+        raise ArgumentError(f"--out is {out}: the contact sheet is a PNG, give a name that ends in .png")
+    if shards:
+        what, made = _from_shards(shards, pairs)
+    else:
+        options = {"seed": seed, "cache": cache, "workers": workers}
+        what, made = _from_source(source, read_recipe(recipe_name, size), pairs, **options)
     _write(what, made, Path(out))
     if as_json:
         print_json({"out": str(out), "of": what, "pairs": [pair.provenance for pair in made]})
@@ -55,12 +62,11 @@ def _from_shards(shards: str, pairs: int):
         return str(shards), [data[place * len(data) // count] for place in range(count)]
 
 
-def _from_source(source: dict, recipe_name, size, seed, cache, pairs: int):
+def _from_source(source: dict, recipe, pairs: int, **options):
     from blurgen.generate import preview_pairs
 
-    recipe = read_recipe(recipe_name, size)
     photos = read_source(source.pop("source_name"), recipe=recipe, **source)
-    return f"{recipe.name} on {photos.name}", preview_pairs(photos, pairs, recipe, seed=seed, cache=cache)
+    return f"{recipe.name} on {photos.name}", preview_pairs(photos, pairs, recipe, **options)
 
 
 def _write(title: str, pairs: list, out: Path) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from blurgen_cli.options import json_option, print_json
+from blurgen_cli.options import count_of, json_option, print_json
 
 
 @click.command()
@@ -32,7 +32,6 @@ def verify(shards, as_json) -> None:
     else:
         for fault in faults:
             click.echo(f"bad: {fault}", err=True)
-        click.echo(
-            f"{'FAILED' if faults else 'ok'}: {pairs} pairs in {len(manifest['shards'])} shards, {len(faults)} faults"
-        )
+        where = f"{count_of(pairs, 'pair')} in {count_of(len(manifest['shards']), 'shard')}"
+        click.echo(f"{'FAILED' if faults else 'ok'}: {where}, {count_of(len(faults), 'fault')}")
     sys.exit(1 if faults else 0)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import resource
 import shutil
 from collections import Counter
@@ -91,7 +92,14 @@ def test_more_shards_than_files_may_be_open(tmp_path):
     for index in range(400):
         (tmp_path / f"shard-{index:05d}.h5").write_bytes(data)
     nothing = {"photos": [], "quarantined": []}
-    identity = {"pairs": 400, "seed": 0, "source": "folder", "recipe": RECIPE.model_dump(mode="json"), **nothing}
+    identity = {
+        "pairs": 400,
+        "seed": 0,
+        "source": "folder",
+        "split": "",
+        "recipe": RECIPE.model_dump(mode="json"),
+        **nothing,
+    }
     write_manifest(tmp_path, RECIPE, identity, receipts)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (350, limits[1]))
@@ -207,7 +215,14 @@ def test_verify_finds_a_mask_of_one_class_under_good_checksums(tmp_path):
     counts = {"rejected": {"area": 0, "single-class": 0}, "replaced": 0, "upscaled": 0}
     receipt = builder.publish(tmp_path, 0, counts)
     nothing = {"photos": [], "quarantined": []}
-    identity = {"pairs": 2, "seed": 0, "source": "folder", "recipe": RECIPE.model_dump(mode="json"), **nothing}
+    identity = {
+        "pairs": 2,
+        "seed": 0,
+        "source": "folder",
+        "split": "",
+        "recipe": RECIPE.model_dump(mode="json"),
+        **nothing,
+    }
     write_manifest(tmp_path, RECIPE, identity, [receipt])
     [fault] = faults_of(tmp_path)
     assert fault.endswith("pair 1 of this shard has a mask of a single class")
@@ -326,3 +341,14 @@ def test_info_needs_every_shard_and_receipt(copy):
 def test_a_shard_alone_tells_its_pairs(made):
     with Shard(made / "shard-00002.h5") as shard:
         assert [shard.row(place)["pair"] for place in range(len(shard))] == [6, 7]
+
+
+def test_a_data_set_can_be_pickled_after_it_was_read_from(made):
+    with open_dataset(made) as data:
+        first = data[0]
+        with pickle.loads(pickle.dumps(data)) as copy:
+            np.testing.assert_array_equal(copy[0].image, first.image)
+            assert copy[0].provenance == first.provenance
+        assert str(len(data)) in repr(data)
+        with pytest.raises(TypeError):
+            data[0:2]

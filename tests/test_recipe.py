@@ -70,7 +70,8 @@ def test_a_recipe_is_frozen():
         ("fill = 3", "fill"),
         ("[blur", "not valid TOML"),
         ("a = " + "[" * 5000, "not valid TOML"),
-        ("name = 3", "name"),
+        ("name = 3", "name: Input should be a valid string, not 3"),
+        ('[geometry]\nsize = "native"\n[storage]\ncodec = "raw"', 'storage.codec "raw" needs pairs of one size'),
     ],
 )
 def test_a_bad_recipe_is_refused_in_one_line_that_names_the_key(text, said):

@@ -39,7 +39,9 @@ def test_unknown_names_are_answered_with_a_suggestion(tmp_path):
 
 def test_options_that_a_source_has_no_use_for_are_refused(tmp_path):
     assert "'sample' takes no root" in refused("sample", tmp_path)
-    assert "'sample' has no annotated objects: use voc or coco" in refused("sample", with_objects=True)
+    assert "'sample' has no annotated objects, which the recipe needs: use voc or coco, or another recipe" in refused(
+        "sample", with_objects=True
+    )
     assert "'sample' states its own licences" in refused("sample", licence="CC0")
     assert "'folder' has no annotated objects" in refused("folder", tmp_path, with_objects=True)
     assert "'voc' takes no annotations: use coco" in refused("voc", tmp_path, annotations="a.json")
@@ -289,21 +291,28 @@ def test_coco_lists(coco_root):
     licences = [photo.licence for photo in source.photos]
     assert licences == ["unknown", "CC BY 2.0 (http://example.org/by)", "unknown"]
     assert open_source("coco", coco_root, licence="mine").photos[0].licence == "mine"
-    assert ids(open_source("coco", coco_root, with_objects=True)) == ["b.png"]  # a crowd is no object
+    with_objects = open_source("coco", coco_root, with_objects=True)
+    assert ids(with_objects) == ["a.png", "b.png", "c.png"]
+    assert not with_objects.photos[0].objects.label_map(40, 60).any()  # a crowd is no object
     assert all(photo.path.is_file() for photo in source.photos)
 
 
 def test_coco_files_are_found(coco_root, tmp_path):
     file = coco_root / "annotations/instances_val2017.json"
-    assert open_source("coco", annotations=file) == open_source("coco", coco_root)
+    assert open_source("coco", annotations=file).photos == open_source("coco", coco_root).photos
+    assert "of split 'train'; there is instances_val2017.json" in refused("coco", coco_root, split="train")
     shutil.copy(file, coco_root / "annotations/instances_train2017.json")
-    assert "several files fit" in refused("coco", coco_root)
-    assert open_source("coco", coco_root, split="val").root == str(coco_root / "val2017")
+    shutil.copytree(coco_root / "val2017", coco_root / "train2017")
+    for split in ("trainval", "all"):
+        both = open_source("coco", coco_root, split=split)
+        assert ids(both) == [f"{name}2017/{letter}.png" for name in ("train", "val") for letter in "abc"]
+        assert all(photo.path == coco_root / photo.id for photo in both.photos)
+    assert open_source("coco", coco_root, split="val").photos[0].path == coco_root / "val2017" / "a.png"
     moved = tmp_path / "elsewhere.json"
     file.rename(moved)
     assert len(open_source("coco", coco_root / "val2017", annotations=moved).photos) == 3
     (coco_root / "val2017").rename(coco_root / "images")
-    assert open_source("coco", coco_root, annotations=moved).root == str(coco_root / "images")
+    assert open_source("coco", coco_root, annotations=moved).photos[0].path == coco_root / "images" / "a.png"
     shutil.rmtree(coco_root / "images")
     assert "image 'b.png' is in none of" in refused("coco", coco_root, annotations=moved)
     shutil.rmtree(coco_root / "annotations")
@@ -367,7 +376,7 @@ def coco_objects(*segmentations, height=40, width=60):
 
 def test_coco_objects(coco_root):
     pytest.importorskip("pycocotools")
-    objects = open_source("coco", coco_root, with_objects=True).photos[0].objects
+    objects = open_source("coco", coco_root, with_objects=True).photos[1].objects
     labels = objects.label_map(40, 60)
     assert labels.dtype == np.int32
     expected = np.zeros((40, 60), int)

@@ -97,5 +97,6 @@ def _suggest(word: str, known: object) -> str:
 
 def _useless(name: str, option: str) -> str:
     takers = [source for source, options in _OPTIONS.items() if option in options]
-    what = {"with_objects": "has no annotated objects", "licence": "states its own licences"}
-    return f"the source {name!r} {what.get(option, f'takes no {option}')}: use {' or '.join(takers)}, or leave it out"
+    what = {"with_objects": "has no annotated objects, which the recipe needs", "licence": "states its own licences"}
+    instead = "another recipe" if option == "with_objects" else "leave it out"
+    return f"the source {name!r} {what.get(option, f'takes no {option}')}: use {' or '.join(takers)}, or {instead}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -84,60 +84,76 @@ def open_coco(
     root : path or None
         The folder with the images, or with folders such as val2017 and annotations. None: what lies around the JSON.
     split : str
-        Chooses annotations/instances_<split>*.json when there are several.
+        train or val: annotations/instances_<split>*.json. trainval: both, or instances_trainval*.json. all: every
+        instances_*.json. The ids of several files begin with the file's name, as in val2017/000000000139.jpg.
     annotations : path, optional
         The JSON, where it is not in root/annotations.
     with_objects : bool
-        Only images with at least one object that is not a crowd, each with its objects.
+        With the objects of each image; an image may have none. Crowds are left out.
     licence : str, optional
         For the images whose licence the JSON does not state.
 
     Raises
     ------
     SourceError
-        No JSON, more than one that fits, no images, or a JSON with a missing key, a wrong type or a path that leaves
+        No JSON that fits, no images, or a JSON with a missing key, a wrong type or a path that leaves
         the folder.
     """
     if root is None and annotations is None:
         raise SourceError("the source 'coco' needs --root (with images and annotations), or --annotations JSON")
-    file = Path(annotations).absolute() if annotations is not None else _find_json(check_root(root), split)
-    top = check_root(root) if root is not None else file.parent.parent if _in_its_folder(file) else file.parent
+    files = [Path(annotations).absolute()] if annotations is not None else _find_files(check_root(root), split)
+    folder = files[0].parent
+    top = check_root(root) if root is not None else folder.parent if folder.name == "annotations" else folder
+    photos = []
+    for file in files:
+        prefix = f"{_set_name(file)}/" if len(files) > 1 else ""
+        photos += _photos(top, file, prefix, with_objects, licence)
+    return Source("coco", str(top), tuple(sorted(photos, key=lambda photo: photo.id)), "" if annotations else split)
+
+
+def _photos(top: Path, file: Path, prefix: str, with_objects: bool, licence: str | None) -> list[Photo]:
+    """The photos of one instances JSON."""
     content = _load(file)
     images = _images(content, file)
+    if not images:
+        raise SourceError(f"{file}: lists no image: take another file")
     folder = _image_folder(top, file, images)
     licences = _licences(content, file)
-    objects = _objects(content, file, images) if with_objects else None
-    photos = []
-    for number, image in images.items():
-        if objects is not None and number not in objects:
-            continue
-        known = objects[number] if objects is not None else None
-        name = image["file_name"]
-        photos.append(Photo(name, folder / name, licences.get(image.get("license")) or licence or "unknown", known))
-    if not photos:
-        raise SourceError(f"{file}: lists no image{' with objects' if with_objects else ''}: take another file")
-    return Source("coco", str(folder), tuple(sorted(photos, key=lambda photo: photo.id)))
+    objects = _objects(content, file, images) if with_objects else {}
+    return [
+        Photo(
+            prefix + image["file_name"],
+            folder / image["file_name"],
+            licences.get(image.get("license")) or licence or "unknown",
+            objects.get(number),
+        )
+        for number, image in images.items()
+    ]
 
 
-def _in_its_folder(file: Path) -> bool:
-    return file.parent.name == "annotations"
+def _set_name(file: Path) -> str:
+    """val2017 of instances_val2017.json."""
+    return file.stem.removeprefix("instances_")
 
 
-def _find_json(top: Path, split: str) -> Path:
-    """annotations/instances_<split>*.json, or the only annotations/instances_*.json there is."""
+def _find_files(top: Path, split: str) -> list[Path]:
+    """The annotations/instances_*.json of a split; one that is alone and named after no split is of every split."""
     found = sorted((top / "annotations").glob("instances_*.json"))
-    fitting = [path for path in found if path.name.startswith(f"instances_{split}")] or found
-    if len(fitting) == 1:
-        return fitting[0]
+    splits = {path: re.match(r"(trainval|train|val|test|)", _set_name(path))[1] for path in found}
+    wanted = {"all": set(splits.values()), "trainval": {"train", "val", "trainval"}}.get(split, {split})
+    fitting = [path for path in found if splits[path] in wanted]
+    if not fitting and list(splits.values()) == [""]:
+        fitting = found
     if not fitting:
-        raise SourceError(f"{top}: no annotations/instances_*.json: name the file by --annotations")
-    names = ", ".join(path.name for path in fitting)
-    raise SourceError(f"{top}: several files fit ({names}): choose one by --annotations or --split")
+        there = f"; there is {', '.join(path.name for path in found)}" if found else ""
+        wanted = f"no annotations/instances_*.json of split {split!r}"
+        raise SourceError(f"{top}: {wanted}{there}: choose another --split or name the file by --annotations")
+    return fitting
 
 
 def _image_folder(top: Path, file: Path, images: dict[int, dict]) -> Path:
     """The folder named like the JSON (val2017), else images, else the root: the first that has the first image."""
-    name = file.stem.removeprefix("instances_")
+    name = _set_name(file)
     places = [top / name, top / "images" / name, top / "images", top]
     first = next(iter(images.values()), {"file_name": ""})["file_name"]
     for place in places:
@@ -201,7 +217,7 @@ def _licences(content: dict, file: Path) -> dict[int, str]:
 
 def _objects(content: dict, file: Path, images: dict[int, dict]) -> dict[int, CocoObjects]:
     """Image id -> its objects in the order of the annotation ids. Crowds are left out, masks not looked at yet."""
-    segmentations = defaultdict(list)
+    segmentations = {number: [] for number in images}
     for index, one in enumerate(_get(content, "annotations", list, str(file))):
         where = f"{file}: annotations[{index}]"
         number, order = _get(one, "image_id", int, where), _get(one, "id", int, where)

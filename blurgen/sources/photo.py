@@ -84,11 +84,15 @@ class Photo:
 
 @dataclass(frozen=True)
 class Source:
-    """A list of photos. ``photos`` is sorted by id, so the order of the file system does not matter."""
+    """A list of photos. ``photos`` is sorted by id, so the order of the file system does not matter.
+
+    ``split`` is the part of the collection that was asked for, "" where it has none.
+    """
 
     name: str
     root: str
     photos: tuple[Photo, ...]
+    split: str = ""
 
 
 def read_file(path: Path, what: str = "file") -> bytes:

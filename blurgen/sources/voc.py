@@ -113,7 +113,7 @@ def open_voc(
         )
         for name in sorted(ids)
     )
-    return Source("voc", str(year), tuple(photos))
+    return Source("voc", str(year), tuple(photos), split)
 
 
 def find_year_folder(root: str | Path | None) -> Path:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import cv2
 import joblib
@@ -44,9 +48,28 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, former)
 
 
+def is_quiet(progress: bool) -> bool:
+    """Whether progress bars stay away: not wanted, or nobody watches."""
+    return not progress or sys.stderr is None or not sys.stderr.isatty()
+
+
 def _on_one_thread(function: Callable, values: tuple):
+    _end_with_parent()
     with single_threaded():
         return function(*values)
+
+
+@cache
+def _end_with_parent() -> None:
+    """Once in each worker: end when the parent is gone, however it ended, instead of waiting for work for minutes."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -22,8 +22,10 @@ def publish(path: Path, data: bytes) -> None:
 
     Raises OutputError (disk full, no permission, ...); nothing is left behind then.
     """
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
     try:
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{path}: is there and not a plain file; choose another name")
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
@@ -80,7 +82,8 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for one process; the system lets go of it when the process ends, however it ends."""
     path = folder / LOCK_NAME
     try:
-        file = open(path, "w")  # noqa: SIM115 - held open for as long as the lock
+        # Neither a link nor a pipe that someone put there may be followed or waited for.
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666), "w")
     except OSError as error:
         raise OutputError(f"{folder}: can't be written ({_advice(error)})") from None
     with file:
@@ -115,6 +118,8 @@ def _advice(error: OSError) -> str:
         errno.EACCES: "no permission: choose another folder or change its permissions",
         errno.EPERM: "no permission: choose another folder or change its permissions",
         errno.EROFS: "the file system is read-only: choose another folder",
+        errno.ENOENT: "a folder of this path does not exist: make it first",
+        errno.ELOOP: "a link is in the way: remove it or choose another folder",
         errno.ENOTDIR: "a part of the path is a file: choose another folder",
         errno.EEXIST: "a file of this name is in the way: choose another folder",
         errno.ENAMETOOLONG: "the name is too long: choose a shorter one",

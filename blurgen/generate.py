@@ -23,7 +23,7 @@ from blurgen.dataset import (
     read_manifest,
     write_manifest,
 )
-from blurgen.engines import in_parallel, single_threaded
+from blurgen.engines import in_parallel, is_quiet, single_threaded
 from blurgen.errors import ArgumentError, OutputError, PhotoError, SourceError
 from blurgen.files import LOCK_NAME, TEMPORARY_PREFIX, locked, make_folder, sha256, sha256_file, sweep
 from blurgen.plan import ShardTask, default_pairs_per_shard, plan
@@ -34,6 +34,9 @@ from blurgen.shards.writer import ShardBuilder
 from blurgen.sources import Source, decode, open_source
 from blurgen.survey import SurveyedPhoto, survey
 from blurgen.synthesis import Pair, synthesize
+
+MAX_N = 20_000_000
+"""Most pairs of one data set: the plan is held in memory."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,10 @@ def make_dataset(
     BlurgenError
         ArgumentError, RecipeError, SourceError, OutputError or WorkerError. What is finished is kept.
     """
-    n = operator.index(n)
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(*([recipe] if recipe else []))
     workers = joblib.cpu_count() if workers is None else workers
+    n, seed, workers = _whole("n", n), _whole("seed", seed), _whole("workers", workers)
+    pairs_per_shard = None if pairs_per_shard is None else _whole("pairs per shard", pairs_per_shard)
     _check_numbers(n, seed, workers, pairs_per_shard)
     if isinstance(source, str):
         source = open_source(source, with_objects=recipe.mask.needs_objects, **source_options)
@@ -162,9 +166,21 @@ def preview_pairs(
         return sorted((made for made, _ in shard_pairs(task)), key=lambda made: made.provenance["pair"])
 
 
+def _whole(name: str, value: Any) -> int:
+    """A plain int, whatever kind of whole number it came as."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise ArgumentError(f"{name} is {value!r:.40}: give a whole number") from None
+
+
 def _check_numbers(n: int, seed: int, workers: int, pairs_per_shard: int | None) -> None:
     if n < 1:
         raise ArgumentError(f"n is {n}: give the number of pairs to make, 1 or more")
+    if n > MAX_N:
+        raise ArgumentError(f"n is {n}: a data set holds at most {MAX_N} pairs; make several, with different seeds")
     if not 0 <= seed < 2**63:
         raise ArgumentError(f"seed is {seed}: give a number from 0 to 2**63 - 1")
     if workers < 1:
@@ -210,9 +226,10 @@ def _expected(task: ShardTask, former: dict | None) -> dict:
 def _is_whole(out: Path, former: dict | None) -> bool:
     """Whether manifest and recipe.toml are already what they will be; they are not written again then."""
     path = out / RECIPE_NAME
-    if not former or not former["complete"] or not path.is_file():
+    try:
+        return bool(former and former["complete"]) and sha256_file(path) == former["recipe_toml_sha256"]
+    except OSError:
         return False
-    return sha256_file(path) == former["recipe_toml_sha256"]
 
 
 def _refuse_other_build(out: Path, former: dict | None, left: list[ShardTask], total: int) -> None:
@@ -228,7 +245,7 @@ def _refuse_other_build(out: Path, former: dict | None, left: list[ShardTask], t
 
 def _make_shards(tasks: list[ShardTask], total: int, n: int, workers: int, progress: bool) -> Iterator[dict]:
     left = sum(len(task.pairs) for task in tasks)
-    with tqdm(total=n, initial=n - left, desc="pairs", unit="pair", disable=None if progress else True) as bar:
+    with tqdm(total=n, initial=n - left, desc="pairs", unit="pair", disable=is_quiet(progress)) as bar:
         for receipt in in_parallel(make_shard, ((task,) for task in tasks), workers, len(tasks)):
             bar.update(receipt["pairs"])
             yield receipt
@@ -261,9 +278,9 @@ def _pairs_of(surveyed: SurveyedPhoto, pairs: Iterable[int], task: ShardTask) ->
     try:
         data = surveyed.photo.read()
     except PhotoError as error:
-        raise SourceError(f"{surveyed.photo.path}: {error}; leave the photos alone and run again") from None
+        raise SourceError(f"{surveyed.photo.path}: {error}; put it back, or choose another --out") from None
     if sha256(data) != surveyed.sha256:
-        raise SourceError(f"{surveyed.photo.path}: changed while it was in use; leave the photos alone and run again")
+        raise SourceError(f"{surveyed.photo.path}: changed while it was in use; put it back, or choose another --out")
     pixels = decode(data)
     regions = RegionCache(task.cache).get(surveyed.regions_key) or find_regions(surveyed.photo, pixels, task.recipe)
     identity = {"photo": surveyed.photo.id, "photo_sha256": surveyed.sha256}

@@ -10,6 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
+HUGE = 10**300
+"""Whole numbers beyond this don't fit into a float."""
+
 
 def param(default: Any, unit: str, text: str, *, low: float | None = None, high: float | None = None) -> Any:
     """Define one parameter. ``low`` and ``high`` are inclusive and hold for each end of an interval too."""
@@ -19,7 +22,7 @@ def param(default: Any, unit: str, text: str, *, low: float | None = None, high:
 def _as_tuple(value: Any) -> Any:
     """TOML has lists only; inside, an interval is a pair of floats."""
     if isinstance(value, (list, tuple)) and all(type(number) in (int, float) for number in value):
-        return tuple(float(number) for number in value)
+        return tuple(float(number) if abs(number) < HUGE else number for number in value)
     return value
 
 
@@ -38,9 +41,10 @@ class Params(BaseModel):
         low, high = extra.get("low"), extra.get("high")
         numbers = value if isinstance(value, tuple) else (value,)
         if isinstance(value, tuple) and value[0] > value[1]:
-            raise ValueError(f"the range is reversed: {value[0]:g} is above {value[1]:g}; swap the two")
+            raise ValueError("the range is reversed: the first number is above the second; swap the two")
         for number in numbers:
             if (low is not None and number < low) or (high is not None and number > high):
-                bounds = f"{low if low is not None else -math.inf:g} to {high if high is not None else math.inf:g}"
-                raise ValueError(f"{number:g} is out of range, allowed is {bounds} {extra['unit']}".rstrip())
+                bounds = f"{-math.inf if low is None else low:g} to {math.inf if high is None else high:g}"
+                shown = f"{number:g}" if abs(number) < HUGE else "this number"
+                raise ValueError(f"{shown} is out of range, allowed is {bounds} {extra['unit']}".rstrip())
         return value

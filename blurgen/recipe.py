@@ -53,16 +53,24 @@ class Recipe(Params):
         values = self.model_dump(mode="json")
         for key, value in changes.items():
             section, _, name = key.rpartition(".")
-            (values[section] if section else values)[name] = value
+            holder = values.setdefault(section, {}) if section else values
+            if not isinstance(holder, dict):
+                raise RecipeError(f'{origin}: unknown key "{key}"; {_suggest(section, _known_keys([]))}')
+            holder[name] = value
         return _validated(values, origin)
 
     def to_toml(self) -> str:
         """TOML that reads back as this recipe, each parameter with its unit, range and meaning."""
-        lines = [f"{key} = {json.dumps(getattr(self, key))}" for key in ("name", "description")]
+        lines = [f"{key} = {_toml_value(getattr(self, key))}" for key in ("name", "description")]
         for section, params in self:
             if isinstance(params, Params):
                 lines += ["", f"[{section}]", *_toml_lines(params)]
         return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    """JSON is TOML but for two things: escaped surrogate pairs, and a bare DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _toml_lines(params: Params) -> list[str]:
@@ -72,7 +80,7 @@ def _toml_lines(params: Params) -> list[str]:
         extra = definition.json_schema_extra
         bounds = f"{extra['low']:g} to {extra['high']:g}" if extra["low"] is not None else ""
         scale = " ".join(part for part in (bounds, extra["unit"]) if part)
-        lines.append(f"{key} = {json.dumps(value)}  # {definition.description}{f' [{scale}]' if scale else ''}")
+        lines.append(f"{key} = {_toml_value(value)}  # {definition.description}{f' [{scale}]' if scale else ''}")
     return lines
 
 
@@ -93,8 +101,8 @@ def load_recipe(name_or_file: str | Path = DEFAULT_RECIPE) -> Recipe:
     text = str(name_or_file)
     if text in recipe_names():
         return parse_recipe(resources.files("blurgen_recipes").joinpath(f"{text}.toml").read_bytes(), text)
-    path = Path(name_or_file)
-    if not path.is_file():
+    path = Path(text)
+    if not _is_file(path):
         raise RecipeError(f'no recipe "{text}": {_suggest(text, recipe_names())}, or give the path of a TOML file')
     try:
         with path.open("rb") as file:
@@ -104,13 +112,20 @@ def load_recipe(name_or_file: str | Path = DEFAULT_RECIPE) -> Recipe:
     return parse_recipe(data, text)
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no permission, a name too long, a NUL in it
+        return False
+
+
 def parse_recipe(data: bytes, origin: str) -> Recipe:
     """Read a recipe from the bytes of a TOML file; ``origin`` names it in errors. Missing keys take their defaults."""
     if len(data) > MAX_RECIPE_BYTES:
         raise RecipeError(f"{origin}: longer than {MAX_RECIPE_BYTES} bytes, so not a recipe; give a TOML recipe file")
     try:
         values = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(f"{origin}: not valid TOML ({_one_line(error)}); `blurgen recipes NAME` prints one") from None
     return _validated(values, origin)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from blurgen.errors import PhotoError
+from blurgen.errors import OutputError, PhotoError
 from blurgen.files import make_folder, publish, sha256
 from blurgen.masks import largest_object
 from blurgen.proposals import Proposals, object_proposals
@@ -21,7 +23,7 @@ REGIONS_VERSION = 1
 
 def default_cache() -> Path:
     """$BLURGEN_CACHE, else the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    home = os.environ.get("XDG_CACHE_HOME") or Path(os.path.expanduser("~"), ".cache")
     return Path(os.environ.get("BLURGEN_CACHE") or Path(home) / "blurgen")
 
 
@@ -30,7 +32,8 @@ class RegionCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        make_folder(self.folder)
+        with _named():
+            make_folder(self.folder)
 
     def get(self, key: str) -> Proposals | None:
         """The regions stored under ``key``, or None."""
@@ -41,11 +44,21 @@ class RegionCache:
 
     def put(self, key: str, regions: Proposals) -> None:
         """Store ``regions``; raises OutputError when that can't be done."""
-        make_folder(self._path(key).parent)
-        publish(self._path(key), regions.to_bytes())
+        with _named():
+            make_folder(self._path(key).parent)
+            publish(self._path(key), regions.to_bytes())
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.regions"
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Say of an error that it is about the cache, since nobody may have named it."""
+    try:
+        yield
+    except OutputError as error:
+        raise OutputError(f"{error} (this is the cache of proposals: --cache or $BLURGEN_CACHE)") from None
 
 
 def regions_key(photo_sha256: str, photo: Photo, recipe: Recipe) -> str:

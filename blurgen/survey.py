@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from blurgen.engines import in_parallel
+from blurgen.engines import in_parallel, is_quiet
 from blurgen.errors import BlurgenError, PhotoError, SourceError
 from blurgen.files import sha256
 from blurgen.recipe import Recipe
@@ -42,10 +42,12 @@ def survey(
     Regions are found, or taken from the cache. Raises SourceError when no photo can be used.
     """
     RegionCache(cache)
+    if not source.photos:
+        raise SourceError(f"{source.root}: no photo; take another source")
     listed = sorted(source.photos, key=lambda photo: photo.id)
     total = len(listed)
     results = in_parallel(_survey_photo, ((photo, recipe, cache) for photo in listed), workers, total)
-    bar = tqdm(results, total=total, desc="proposals", unit="photo", disable=None if progress else True)
+    bar = tqdm(results, total=total, desc="proposals", unit="photo", disable=is_quiet(progress))
     by_id = dict(bar)
     usable = [by_id[photo.id] for photo in listed if not isinstance(by_id[photo.id], str)]
     bad = [{"id": photo.id, "reason": by_id[photo.id]} for photo in listed if isinstance(by_id[photo.id], str)]

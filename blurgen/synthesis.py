@@ -73,10 +73,10 @@ def synthesize(
     Raises
     ------
     PhotoError
-        The photo has no region, or none of ``MAX_DRAWS`` draws gave a mask with both classes.
+        Not such an array, the photo has no region, or none of ``MAX_DRAWS`` draws gave a mask with both classes.
     """
-    if regions is None:
-        regions = object_proposals(photo, recipe.proposals)
+    _check_photo(photo)
+    regions = _own_regions(photo, recipe) if regions is None else regions
     draw, region, rejected = draw_until_good(regions, photo.shape[:2], recipe, seed, pair)
     mask = ~region if draw.inverted else region
     kernel = make_kernel(draw.blur)
@@ -84,6 +84,18 @@ def synthesize(
     filled = fill_sharp_region(sharp, mask, kernel.reach_px, recipe.fill)
     image = blur_and_composite(sharp, filled, mask, kernel)
     return Pair(image, mask, _provenance(draw, mask, regions, recipe, seed, pair), rejected)
+
+
+def _check_photo(photo: np.ndarray) -> None:
+    kind = f"{photo.dtype} {photo.shape}" if isinstance(photo, np.ndarray) else type(photo).__name__
+    if not isinstance(photo, np.ndarray) or photo.dtype != np.uint8 or photo.shape[2:] != (3,) or not photo.size:
+        raise PhotoError(f"a photo must be a uint8 array of shape (H, W, 3), RGB, this one is {kind}; convert it first")
+
+
+def _own_regions(photo: np.ndarray, recipe: Recipe) -> Proposals:
+    if recipe.mask.needs_objects:
+        raise ArgumentError(f"recipe {recipe.name} needs annotated objects: give regions=largest_object(label_map)")
+    return object_proposals(photo, recipe.proposals)
 
 
 def draw_until_good(regions: Proposals, photo_shape: tuple[int, int], recipe: Recipe, seed: int, pair: int):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from blurgen_cli.options import SHOWN, count_of, json_option, megabytes, print_json
+from blurgen_cli.options import SHOWN, count_of, json_option, megabytes, print_json, printable
 
 
 @click.command()
@@ -36,9 +36,9 @@ def info(shards, as_json) -> None:
         ("digest", found["digest"]),
     ]
     for name, text in lines:
-        click.echo(f"{name:<15}{text}")
+        click.echo(printable(f"{name:<15}{text}"))
     for one in found["quarantined"][:SHOWN]:
-        click.echo(f"  quarantined  {one['id']}: {one['reason']}")
+        click.echo(printable(f"  quarantined  {one['id']}: {one['reason']}"))
 
 
 def _counts(values: dict) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 
 import click
 
@@ -10,6 +12,7 @@ from blurgen import __version__
 from blurgen.errors import BlurgenError
 from blurgen_cli.info import info
 from blurgen_cli.make import make
+from blurgen_cli.options import printable
 from blurgen_cli.preview import preview
 from blurgen_cli.recipes import recipes
 from blurgen_cli.verify import verify
@@ -29,6 +32,11 @@ class TypedErrors(click.Group):
             _leave(ctx, "out of memory; use fewer --workers, fewer --pairs-per-shard or a smaller --size", 71)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except OSError as error:
+            if os.environ.get("BLURGEN_DEBUG"):
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            _leave(ctx, f"{where}can't be read or written ({error.strerror}); make it accessible, or name another", 6)
         except Exception as error:
             if os.environ.get("BLURGEN_DEBUG"):
                 raise
@@ -37,8 +45,21 @@ class TypedErrors(click.Group):
 
 
 def _leave(ctx: click.Context, message: str, code: int) -> None:
-    click.echo(f"blurgen: error: {message}", err=True)
+    click.echo(f"blurgen: error: {printable(message)}", err=True)
     ctx.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Streams that the caller closed, as daemons do, lead nowhere; here and in the workers, which inherit them."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, number) if nowhere != number else os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
+
+
+def _as_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @click.group(cls=TypedErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -51,6 +72,8 @@ def main() -> None:
     blurgen verify shards/                    check every byte
     blurgen preview shards/                   look at it
     """
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    _open_closed_streams()
 
 
 for command in (make, info, verify, preview, recipes):

@@ -13,15 +13,17 @@ from blurgen_cli.options import (
     json_option,
     megabytes,
     print_json,
+    printable,
     read_recipe,
     read_source,
+    text_option,
 )
 
 
 @click.command()
 @add_options(SOURCE_OPTIONS)
 @click.option("--n", type=int, required=True, help="Number of pairs.")
-@click.option("--out", type=click.Path(), default="shards", show_default=True, help="Folder of the data set.")
+@text_option("--out", default="shards", show_default=True, help="Folder of the data set.")
 @add_options(RECIPE_OPTIONS)
 @click.option("--workers", type=int, help="Processes; changes nothing in the result. [default: the cores]")
 @click.option("--pairs-per-shard", type=int, help="[default: 1000, fewer for small sets and large pairs]")
@@ -60,8 +62,8 @@ def _print(summary) -> None:
     ]
     for name, text in lines:
         if text:
-            click.echo(f"{name:<13}{text}")
+            click.echo(printable(f"{name:<13}{text}"))
     for one in summary.quarantined[:SHOWN]:
-        click.echo(f"  {one['id']}: {one['reason']}")
+        click.echo(printable(f"  {one['id']}: {one['reason']}"))
     if len(summary.quarantined) > SHOWN:
         click.echo(f"  ... and {len(summary.quarantined) - SHOWN} more: blurgen info {summary.out} --json")

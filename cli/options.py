@@ -8,24 +8,36 @@ from typing import Any
 
 import click
 
+
+def text_option(*names: str, **settings: Any) -> Callable:
+    """An option that takes a text; an empty one is a slip (an unset variable, say), not a value."""
+
+    def check(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        if value == "":
+            raise click.BadParameter("is empty; give a value or leave the option out")
+        return value
+
+    return click.option(*names, callback=check, **settings)
+
+
 SOURCE_OPTIONS = (
-    click.option("--source", "source_name", metavar="NAME", help="sample, voc, coco or folder. [default: sample]"),
-    click.option("--root", type=click.Path(), help="Where the photos are (folder, voc, coco)."),
-    click.option(
+    text_option("--source", "source_name", metavar="NAME", help="sample, voc, coco or folder. [default: sample]"),
+    text_option("--root", type=click.Path(), help="Where the photos are (folder, voc, coco)."),
+    text_option(
         "--split",
         metavar="SPLIT",
         default="trainval",
         show_default=True,
         help="train, val, trainval or all (voc, coco).",
     ),
-    click.option("--annotations", type=click.Path(), help="The instances JSON (coco), if not where COCO puts it."),
-    click.option("--licence", help="Noted for photos whose source states none (folder, voc, coco)."),
+    text_option("--annotations", type=click.Path(), help="The instances JSON (coco), if not where COCO puts it."),
+    text_option("--licence", help="Noted for photos whose source states none (folder, voc, coco)."),
 )
 RECIPE_OPTIONS = (
-    click.option("--recipe", "recipe_name", metavar="NAME|FILE", help="What is made; `blurgen recipes` lists them."),
-    click.option("--size", metavar="SIZE", help='Pairs of 320, HEIGHTxWIDTH px, or "native". [default: the recipe\'s]'),
+    text_option("--recipe", "recipe_name", metavar="NAME|FILE", help="What is made; `blurgen recipes` lists them."),
+    text_option("--size", metavar="SIZE", help='Pairs of 320, HEIGHTxWIDTH px, or "native". [default: the recipe\'s]'),
     click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other pairs."),
-    click.option(
+    text_option(
         "--cache", type=click.Path(), help="Where proposals are kept. [default: $BLURGEN_CACHE or ~/.cache/blurgen]"
     ),
 )
@@ -48,10 +60,14 @@ def add_options(options: tuple[Callable, ...]) -> Callable:
 
 def read_recipe(name: str | None, size: str | None):
     """The recipe that --recipe and --size ask for."""
+    from blurgen.errors import ArgumentError, RecipeError
     from blurgen.recipe import load_recipe
 
     recipe = load_recipe(name) if name else load_recipe()
-    return recipe.with_values({"geometry.size": size}, "--size") if size else recipe
+    try:
+        return recipe.with_values({"geometry.size": size}, "--size") if size else recipe
+    except RecipeError as error:
+        raise ArgumentError(str(error)) from None
 
 
 def read_source(name: str | None, root, split: str, annotations, licence: str | None, recipe):
@@ -65,6 +81,11 @@ def read_source(name: str | None, root, split: str, annotations, licence: str | 
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
     click.echo(json.dumps(value, indent=1))
+
+
+def printable(text: str) -> str:
+    """``text`` on one line and without control characters, which a file name may hold."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def count_of(count: int, noun: str) -> str:

@@ -14,6 +14,7 @@ from blurgen_cli.options import (
     print_json,
     read_recipe,
     read_source,
+    text_option,
 )
 
 
@@ -23,7 +24,7 @@ from blurgen_cli.options import (
 @add_options(RECIPE_OPTIONS)
 @click.option("--workers", type=int, help="Processes that look for proposals. [default: the cores]")
 @click.option("--pairs", type=click.IntRange(1, 400), default=24, show_default=True, help="How many to show.")
-@click.option("--out", type=click.Path(), default="preview.png", show_default=True, help="The PNG to write.")
+@text_option("--out", default="preview.png", show_default=True, help="The PNG to write.")
 @json_option
 @click.pass_context
 def preview(ctx, shards, recipe_name, size, seed, cache, workers, pairs, out, as_json, **source) -> None:
@@ -40,8 +41,7 @@ def preview(ctx, shards, recipe_name, size, seed, cache, workers, pairs, out, as
         raise ArgumentError(f"--{making[0]} goes with a source, not with a finished data set; leave one of the two out")
     if not shards and not making and Path("shards").is_dir():
         shards = "shards"
-    if Path(out).suffix.lower() != ".png":
-        raise ArgumentError(f"--out is {out}: the contact sheet is a PNG, give a name that ends in .png")
+    _check_out(Path(out), source["root"] if source["source_name"] == "folder" else None)
     if shards:
         what, made = _from_shards(shards, pairs)
     else:
@@ -52,6 +52,16 @@ def preview(ctx, shards, recipe_name, size, seed, cache, workers, pairs, out, as
         print_json({"out": str(out), "of": what, "pairs": [pair.provenance for pair in made]})
     else:
         click.echo(f"{len(made)} pairs of {what}: {out}")
+
+
+def _check_out(out: Path, photos: str | None) -> None:
+    """A contact sheet is a PNG, and no photo of the folder that it shows."""
+    from blurgen.errors import ArgumentError
+
+    if out.suffix.lower() != ".png":
+        raise ArgumentError(f"--out is {out}: the contact sheet is a PNG, give a name that ends in .png")
+    if photos and out.resolve().is_relative_to(Path(photos).resolve()):
+        raise ArgumentError(f"--out is {out}: that lies among the photos of --root, choose a place outside of it")
 
 
 def _from_shards(shards: str, pairs: int):

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from blurgen_cli.options import count_of, json_option, print_json
+from blurgen_cli.options import count_of, json_option, print_json, printable
 
 
 @click.command()
@@ -21,9 +21,10 @@ def verify(shards, as_json) -> None:
 
     from blurgen.dataset import read_manifest
     from blurgen.dataset import verify as check
+    from blurgen.engines import is_quiet
 
     manifest = read_manifest(shards)
-    steps = tqdm(check(shards), total=1 + len(manifest["shards"]), desc="verify", unit="shard", disable=None)
+    steps = tqdm(check(shards), total=1 + len(manifest["shards"]), desc="verify", unit="shard", disable=is_quiet(True))
     faults = [fault for _, found in steps for fault in found]
     pairs = sum(shard["pairs"] for shard in manifest["shards"])
     if as_json:
@@ -31,7 +32,7 @@ def verify(shards, as_json) -> None:
         print_json({"ok": not faults, **counts, "digest": manifest["digest"], "faults": faults})
     else:
         for fault in faults:
-            click.echo(f"bad: {fault}", err=True)
+            click.echo(f"bad: {printable(fault)}", err=True)
         where = f"{count_of(pairs, 'pair')} in {count_of(len(manifest['shards']), 'shard')}"
         click.echo(f"{'FAILED' if faults else 'ok'}: {where}, {count_of(len(faults), 'fault')}")
     sys.exit(1 if faults else 0)

@@ -171,7 +171,7 @@ def occupied(tmp_path):
         (["make", "--n", "5", "--seed", "-1"], errors.ArgumentError, "seed is -1", None),
         (["make", "--n", "5", "--workers", "0"], errors.ArgumentError, "workers is 0", None),
         (["make", "--n", "5", "--recipe", "alvarez"], errors.RecipeError, "did you mean", None),
-        (["make", "--n", "5", "--size", "huge"], errors.RecipeError, '"huge" is no size', None),
+        (["make", "--n", "5", "--size", "huge"], errors.ArgumentError, '"huge" is no size', None),
         (["make", "--n", "5", "--source", "vok"], errors.SourceError, "did you mean 'voc'", None),
         (["make", "--n", "5", "--source", "voc"], errors.SourceError, "BLURGEN_VOC", None),
         (["make", "--n", "5", "--source", "folder", "--root", "nowhere"], errors.SourceError, "nowhere", None),
@@ -186,6 +186,12 @@ def occupied(tmp_path):
         (["preview", "elsewhere"], errors.ShardError, "no blurgen data set here", None),
         (["preview", "shards", "--recipe", "standard"], errors.ArgumentError, "--recipe goes with a source", None),
         (["preview", "--pairs", "1", "--out", "/proc/x.png"], errors.OutputError, "/proc/x.png", None),
+        (["preview", "--pairs", "1", "--out", "x.jpg"], errors.ArgumentError, "ends in .png", None),
+        (["preview", "--pairs", "1", "--out", "no/x.png"], errors.OutputError, "does not exist", None),
+        (["preview", "--source", "folder", "--root", "."], errors.ArgumentError, "among the photos", None),
+        (["make", "--n", "30000000"], errors.ArgumentError, "at most 20000000 pairs", None),
+        (["make", "--n", "5", "--recipe", "x" * 300], errors.RecipeError, "no recipe", None),
+        (["make", "--n", "5", "--recipe", "new\nline\x1b[31m"], errors.RecipeError, "new\\nline\\x1b[31m", None),
         (["recipes", "weak"], errors.RecipeError, 'did you mean "weak-2019"', None),
     ],
 )
@@ -206,6 +212,35 @@ def test_kinds_of_errors_have_exit_codes_of_their_own():
 def test_a_missing_option_and_an_unknown_one_are_explained(tmp_path):
     assert "Missing option '--n'" in run(tmp_path, "make").stderr
     assert "Did you mean" in run(tmp_path, "make", "--n", "3", "--sead", "1").stderr
+
+
+@pytest.mark.parametrize("option", ["--root", "--out", "--recipe", "--size", "--cache", "--source"])
+def test_an_empty_value_is_a_slip_not_a_value(tmp_path, option):
+    result = run(tmp_path, "make", "--n", "3", option, "")
+    assert result.exit_code == 2
+    assert "is empty" in result.stderr
+    assert not list(tmp_path.glob("shards*"))
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-"])
+def test_closed_streams_are_no_hindrance(folder, tmp_path, closed):
+    options = "--source folder --root ../photos --n 30 --size 64 --workers 2 --cache ../cache"
+    out = folder / tmp_path.name
+    out.mkdir()
+    done = subprocess.run(f"{sys.executable} -m blurgen_cli make {options} {closed}", shell=True, cwd=out)
+    assert done.returncode == 0
+    assert len(list(out.glob("shards/*.h5"))) == 2
+
+
+def test_workers_do_not_outlive_a_killed_parent(folder, tmp_path):
+    command = [sys.executable, "-m", "blurgen_cli", "make", "--source", "folder", "--root", folder / "photos"]
+    command += ["--n", "4000", "--size", "64", "--pairs-per-shard", "10", "--workers", "2", "--cache", folder / "cache"]
+    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("shards/shard-*.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    running.kill()
+    running.communicate(timeout=60)  # ends when the last process that holds the pipes has ended
 
 
 def test_an_unforeseen_fault_is_one_line_too(tmp_path, monkeypatch):

@@ -69,6 +69,9 @@ def test_a_recipe_is_frozen():
         ("[fill]\nradius_px = 3.5", "fill.radius_px"),
         ("fill = 3", "fill"),
         ("[blur", "not valid TOML"),
+        ("[storage]\njpeg_quality = " + "9" * 5000, "not valid TOML"),
+        ("[storage]\njpeg_quality = " + "9" * 400, "storage.jpeg_quality: this number is out of range"),
+        ("[blur]\nsigma_px_range = [1, " + "9" * 400 + "]", "blur.sigma_px_range"),
         ("a = " + "[" * 5000, "not valid TOML"),
         ("name = 3", "name: Input should be a valid string, not 3"),
         ('[geometry]\nsize = "native"\n[storage]\ncodec = "raw"', 'storage.codec "raw" needs pairs of one size'),
@@ -107,3 +110,15 @@ def test_the_digest_is_of_the_content_not_of_the_spelling():
     second = parse_recipe(b"[blur]\n# a comment\nsigma_px_range = [1.0, 6.0]\np_motion = 0.5", "b")
     assert first.digest == second.digest
     assert first.digest != first.with_values({"blur.p_motion": 0.6}).digest
+
+
+def test_any_name_and_description_survives_toml():
+    for text in ("\U0001f600 wow", "\x7f", 'a "quoted" \\ one', "tab\tnew\nline", "é"):
+        recipe = Recipe(name=text, description=text)
+        assert parse_recipe(recipe.to_toml().encode(), "x") == recipe
+
+
+def test_changes_of_unknown_keys_are_refused():
+    for key in ("nope", "nope.x", "name.x", "blur.nope"):
+        with pytest.raises(RecipeError, match="unknown key"):
+            load_recipe().with_values({key: 1})

@@ -107,3 +107,25 @@ def test_a_photo_that_gives_no_mask_is_given_up(photo):
     nothing = Proposals(np.zeros(photo.shape[:2], np.int32), np.zeros((0, 1), bool), np.zeros(0, np.float32))
     with pytest.raises(PhotoError, match="no object proposal"):
         synthesize(photo, RECIPE, nothing)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((50, 60), np.uint8),
+        np.zeros((50, 60, 4), np.uint8),
+        np.zeros((3, 50, 60), np.uint8),
+        np.zeros((0, 60, 3), np.uint8),
+        np.zeros((50, 60, 3), np.float32),
+        [[1, 2, 3]],
+    ],
+)
+def test_what_is_no_rgb_photo_is_refused(regions, wrong):
+    for given in (regions, None):
+        with pytest.raises(PhotoError, match="uint8 array of shape"):
+            synthesize(wrong, RECIPE, given)
+
+
+def test_a_recipe_for_annotated_objects_does_not_fall_back_to_proposals(photo):
+    with pytest.raises(ArgumentError, match="needs annotated objects"):
+        synthesize(photo, load_recipe("weak-2019"))

@@ -7,6 +7,7 @@ import io
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from blurgen.kernels import Blur, make_kernel
 from blurgen.synthesis import Pair
@@ -39,7 +40,9 @@ def contact_sheet(pairs: list[Pair], title: str, columns: int = 4) -> Image.Imag
 def png_bytes(sheet: Image.Image) -> bytes:
     """The sheet as a PNG file."""
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG")
+    mark = PngInfo()
+    mark.add_text("Software", "blurgen contact sheet")  # decode knows it: a sheet is no photo
+    sheet.save(buffer, "PNG", pnginfo=mark)
     return buffer.getvalue()
 
 

@@ -21,13 +21,14 @@ from blurgen.files import document_digest, publish, publish_json, sha256, sha256
 from blurgen.recipe import Recipe, parse_recipe
 from blurgen.shards.format import (
     MANIFEST_NAME,
+    MAX_PAIRS,
     MAX_SHARDS,
     RECEIPT_NAME,
     RECIPE_NAME,
     SCHEMA_VERSION,
     SHARD_NAME,
 )
-from blurgen.shards.reader import Shard
+from blurgen.shards.reader import Shard, is_file
 from blurgen.synthesis import Pair
 
 FORMAT_NAME = "blurgen-dataset"
@@ -83,7 +84,7 @@ def write_manifest(folder: Path, recipe: Recipe, identity: dict, receipts: list[
 def read_manifest(folder: Path) -> dict:
     """Read and check manifest.json. Raises ShardError."""
     path = Path(folder) / MANIFEST_NAME
-    if not path.is_file():
+    if not is_file(path):
         raise ShardError(
             f"{folder}: no blurgen data set here (no {MANIFEST_NAME}); `blurgen make --out {folder}` makes one"
         )
@@ -106,14 +107,29 @@ def _well_formed(manifest: dict) -> bool:
         return False
     shards, photos = manifest["shards"], [*manifest["photos"], *manifest["quarantined"]]
     good = len(shards) <= MAX_SHARDS and bool(shards) == manifest["complete"]
+    good = good and _is_count(manifest["pairs"], 1, MAX_SHARDS * MAX_PAIRS) and _is_count(manifest["seed"])
+    good = good and ("pairs_per_shard" not in manifest or _is_count(manifest["pairs_per_shard"], 1, MAX_PAIRS))
     good = good and isinstance(manifest["recipe"].get("name"), str)
     good = good and all(isinstance(photo, dict) and isinstance(photo.get("id"), str) for photo in photos)
     good = good and all(isinstance(photo.get("licence"), str) for photo in manifest["photos"])
+    good = good and all(isinstance(photo.get("reason"), str) for photo in manifest["quarantined"])
     for index, shard in enumerate(shards if good else []):
         good = good and isinstance(shard, dict) and shard.get("name") == SHARD_NAME.format(index)
-        good = good and all(type(shard.get(key)) is int and shard[key] > 0 for key in ("pairs", "bytes"))
+        good = good and _is_count(shard.get("pairs"), 1, MAX_PAIRS) and _is_count(shard.get("bytes"), 1)
         good = good and isinstance(shard.get("sha256"), str)
-    return good
+    return good and (not shards or _adds_up(manifest))
+
+
+def _adds_up(manifest: dict) -> bool:
+    """Whether the shards hold the pairs, so many each as the manifest says; only the last may hold fewer."""
+    counts = [shard["pairs"] for shard in manifest["shards"]]
+    each = manifest.get("pairs_per_shard")
+    even = each is None or (all(count == each for count in counts[:-1]) and counts[-1] <= each)
+    return even and sum(counts) == manifest["pairs"]
+
+
+def _is_count(value: object, low: int = 0, high: int = 2**63 - 1) -> bool:
+    return type(value) is int and low <= value <= high
 
 
 def _read_json(path: Path, advice: str) -> dict:
@@ -121,10 +137,11 @@ def _read_json(path: Path, advice: str) -> dict:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise ShardError(f"{path}: longer than {MAX_JSON_BYTES} bytes; refused")
         value = json.loads(path.read_bytes())
+        json.dumps(value, ensure_ascii=False).encode()  # fails for half a surrogate pair
     except OSError as error:
         raise ShardError(f"{path}: can't be read ({error.strerror})") from None
     except (ValueError, RecursionError):
-        raise ShardError(f"{path}: damaged (not JSON); {advice}") from None
+        raise ShardError(f"{path}: damaged (not JSON in UTF-8); {advice}") from None
     if not isinstance(value, dict):
         raise ShardError(f"{path}: damaged (not a JSON object); {advice}")
     return value
@@ -168,13 +185,13 @@ def finished_receipt(folder: Path, index: int, expected: dict) -> dict | None:
 def read_receipt(folder: Path, index: int) -> dict:
     """Read and check the receipt of shard ``index``. Raises ShardError."""
     path = Path(folder) / RECEIPT_NAME.format(index)
-    if not path.is_file():
+    if not is_file(path):
         raise ShardError(f"{path}: no receipt, so this shard is not finished; {_MAKE_AGAIN}")
     receipt = _read_json(path, _REPLACE)
     numbers = ("shard", "pairs", "bytes", "replaced", "upscaled")
-    good = all(type(receipt.get(key)) is int for key in numbers) and receipt["shard"] == index
+    good = all(_is_count(receipt.get(key)) for key in numbers) and receipt["shard"] == index
     rejected = receipt.get("rejected")
-    good = good and isinstance(rejected, dict) and all(type(count) is int for count in rejected.values())
+    good = good and isinstance(rejected, dict) and all(_is_count(count) for count in rejected.values())
     good = good and receipt.get("schema_version") == SCHEMA_VERSION and isinstance(receipt.get("sha256"), str)
     if not good or receipt.get("digest") != document_digest(receipt):
         raise ShardError(f"{path}: malformed or damaged receipt; {_REPLACE}")
@@ -233,8 +250,8 @@ class Dataset:
         path = self.folder / RECIPE_NAME
         try:
             return parse_recipe(path.read_bytes(), str(path))
-        except OSError as error:
-            raise ShardError(f"{path}: can't be read ({error.strerror})") from None
+        except (OSError, ValueError) as error:
+            raise ShardError(f"{path}: can't be read ({getattr(error, 'strerror', error)})") from None
 
     def _locate(self, index: int) -> tuple[Shard, int]:
         place = index + len(self) if index < 0 else index
@@ -276,9 +293,10 @@ def verify(folder: str | Path) -> Iterator[tuple[str, list[str]]]:
     folder = Path(folder)
     manifest = read_manifest(folder)
     yield MANIFEST_NAME, _manifest_faults(folder, manifest)
-    for index, listed in enumerate(manifest["shards"]):
+    firsts = accumulate((shard["pairs"] for shard in manifest["shards"]), initial=0)
+    for index, (listed, first) in enumerate(zip(manifest["shards"], firsts, strict=False)):
         try:
-            yield listed["name"], _shard_faults(folder, index, listed)
+            yield listed["name"], _shard_faults(folder, index, listed, first)
         except ShardError as error:
             yield listed["name"], [str(error)]
         except OSError as error:
@@ -289,9 +307,6 @@ def _manifest_faults(folder: Path, manifest: dict) -> list[str]:
     if not manifest["complete"]:
         return [f"{folder}: not finished; {_MAKE_AGAIN}"]
     faults = []
-    total = sum(shard["pairs"] for shard in manifest["shards"])
-    if total != manifest["pairs"]:
-        faults.append(f"{folder}: its shards hold {total} pairs, the manifest says {manifest['pairs']}")
     path = folder / RECIPE_NAME
     try:
         if sha256_file(path) != manifest["recipe_toml_sha256"]:
@@ -303,10 +318,10 @@ def _manifest_faults(folder: Path, manifest: dict) -> list[str]:
     return faults + [f"{folder / name}: not in the manifest" for name in extra]
 
 
-def _shard_faults(folder: Path, index: int, listed: dict) -> list[str]:
+def _shard_faults(folder: Path, index: int, listed: dict, first: int) -> list[str]:
     path = folder / listed["name"]
     receipt = read_receipt(folder, index)
-    if not path.is_file():
+    if not is_file(path):
         return [f"{path}: missing; {_MAKE_AGAIN}"]
     digest = sha256_file(path)
     if digest != receipt["sha256"] or digest != listed["sha256"]:
@@ -317,6 +332,8 @@ def _shard_faults(folder: Path, index: int, listed: dict) -> list[str]:
     with Shard(path) as shard:
         if not len(shard) == receipt["pairs"] == listed["pairs"]:
             return [f"{path}: holds {len(shard)} pairs, the receipt says {receipt['pairs']}"]
+        if shard.provenance["pair"][0] != first:
+            return [f"{path}: begins with pair {shard.provenance['pair'][0]}, {first} is due"]
         for place in range(len(shard)):
             shard.image(place)
             blurred = shard.mask(place).mean()

@@ -30,6 +30,7 @@ from blurgen.plan import ShardTask, default_pairs_per_shard, plan
 from blurgen.recipe import Recipe, load_recipe
 from blurgen.regions import RegionCache, default_cache, find_regions
 from blurgen.shards.format import MANIFEST_NAME, MAX_PAIRS, MAX_SHARDS, RECIPE_NAME
+from blurgen.shards.reader import is_file
 from blurgen.shards.writer import ShardBuilder
 from blurgen.sources import Source, decode, open_source
 from blurgen.survey import SurveyedPhoto, survey
@@ -116,7 +117,7 @@ def make_dataset(
     _claim(out)
     with locked(out), single_threaded():
         sweep(out)
-        former = read_manifest(out) if (out / MANIFEST_NAME).exists() else None
+        former = read_manifest(out) if is_file(out / MANIFEST_NAME) else None
         if former:
             _refuse_difference(out, {key: former.get(key) for key in asked}, asked)
         begun = time.perf_counter()

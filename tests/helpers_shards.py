@@ -64,7 +64,8 @@ def example_pair(pair: int, height: int = 32, width: int = 40) -> tuple[np.ndarr
     mask = np.hypot(*np.ogrid[-height / 2 : height / 2, -width / 2 : width / 2]) < 8 + pair
     provenance = {name: 0 if "S" not in kind else f"{name} {pair}"[:24] for name, kind in PROVENANCE_FIELDS.items()}
     numbers = {"pair": pair, "seed": 2**63 - 1, "height": height, "width": width, "score": 0.5, "sigma_px": 1 / 3}
-    return photo_crop(pair, height, width), mask, provenance | numbers | {"photo": f"Füße/{pair}.jpg"}
+    possible = {"crop_height": 32, "crop_width": 40, "blurred_share": 0.25, "blur_kind": "gaussian"}
+    return photo_crop(pair, height, width), mask, provenance | numbers | possible | {"photo": f"Füße/{pair}.jpg"}
 
 
 def build_shard(codec: str = "jpeg", order=(0, 1, 2), **size) -> ShardBuilder:

@@ -6,6 +6,7 @@ import pickle
 import resource
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -228,6 +229,14 @@ def test_verify_finds_a_mask_of_one_class_under_good_checksums(tmp_path):
     assert fault.endswith("pair 1 of this shard has a mask of a single class")
 
 
+def test_verify_finds_pairs_that_are_there_twice_under_good_checksums(tmp_path):
+    counts = {"rejected": {"area": 0, "single-class": 0}, "replaced": 0, "upscaled": 0}
+    receipts = [build_shard("png", (0, 1)).publish(tmp_path, index, counts) for index in range(2)]
+    identity = {"pairs": 4, "seed": 0, "source": "folder", "split": "", "photos": [], "quarantined": []}
+    write_manifest(tmp_path, RECIPE, identity | {"recipe": RECIPE.model_dump(mode="json")}, receipts)
+    assert faults_of(tmp_path) == [f"{tmp_path / 'shard-00001.h5'}: begins with pair 0, 2 is due"]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -241,6 +250,16 @@ def test_verify_finds_a_mask_of_one_class_under_good_checksums(tmp_path):
         {"seed": None},
         {"build": None},
         {"pairs": 8.5},
+        *({"pairs": pairs} for pairs in (0, 7, 9, 10**30, True)),
+        *({"pairs_per_shard": count} for count in (2, 4, 8, "3", 0, None)),
+        {"seed": -1},
+        {"split": None},
+        {"source": "\ud800"},
+        {"photos": [{"id": "0.png", "licence": "\udfff"}]},
+        {"photos": [{"id": "\ud800", "licence": "x"}]},
+        {"quarantined": [{"id": "0.png"}]},
+        {"quarantined": [{"id": "0.png", "reason": 7}]},
+        {"recipe": {"name": "\ud800"}},
         {"recipe_toml_sha256": None},
         {"schema_version": 99},
         {"format": "other"},
@@ -254,13 +273,48 @@ def test_a_forged_manifest_is_refused_though_its_digest_holds(copy, change):
             use(copy)
 
 
-@pytest.mark.parametrize("change", [{"name": "../shard-00001.h5"}, {"pairs": -3}, {"bytes": True}, {"sha256": 5}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"name": "../shard-00001.h5"}, {"bytes": True}, {"bytes": 10**30}, {"sha256": 5}),
+        *({"pairs": pairs} for pairs in (-3, 2, 4, 10**30)),
+    ],
+)
 def test_a_forged_list_of_shards_is_refused_though_its_digest_holds(copy, change):
     manifest = read_manifest(copy)
     manifest["shards"][1] |= change
     publish_json(copy / "manifest.json", manifest | {"digest": document_digest(manifest)})
     with pytest.raises(ShardError, match=r"manifest\.json"):
         open_dataset(copy)
+
+
+def test_a_complete_manifest_that_lists_fewer_shards_than_were_made_is_refused(copy):
+    manifest = read_manifest(copy)
+    for shards in (manifest["shards"][:2], [manifest["shards"][0] | {"pairs": 8}]):
+        forged = manifest | {"shards": shards}
+        publish_json(copy / "manifest.json", forged | {"digest": document_digest(forged)})
+        with pytest.raises(ShardError, match=r"manifest\.json"):
+            read_manifest(copy)
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "x\0y", "\ud800"])
+@pytest.mark.parametrize("use", [open_dataset, info, read_manifest, faults_of])
+def test_a_folder_that_can_not_be_is_refused(tmp_path, use, name):
+    with pytest.raises(ShardError, match=str(tmp_path)):
+        use(tmp_path / name)
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), ValueError("embedded null byte")])
+def test_a_path_that_can_not_be_looked_at_is_named(copy, monkeypatch, error):
+    def refuse(*_, **__):
+        raise error
+
+    data = open_dataset(copy)
+    monkeypatch.setattr(Path, "stat", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    for use in (open_dataset, info, read_manifest, faults_of, lambda _: data.recipe):
+        with pytest.raises(ShardError, match=rf"{copy}.*can't be read \((Permission denied|embedded null byte)\)"):
+            use(copy)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"a": ' * 100_000, "1" * 10_000, "\udcff"])

@@ -10,11 +10,12 @@ import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from blurgen.errors import PhotoError
 from blurgen.sources import MAX_PIXELS, decode, open_source
 from blurgen.sources.jpeg import check_jpeg
+from blurgen.sources.photo import first_line
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 0]]], np.uint8)  # red green / blue yellow
@@ -236,6 +237,23 @@ def test_small_photos_are_refused():
 @pytest.mark.parametrize("data", [b"photo" * 100, bytes(5000), b"%!PS-Adobe-3.0\n" * 20, b"<svg></svg>"])
 def test_what_is_no_photo(data):
     assert reason(data) == "not a photo that Pillow can read"
+
+
+def test_a_contact_sheet_of_blurgen_is_no_photo(photo):
+    for program, refused in (("blurgen contact sheet", True), ("another program", False)):
+        text = PngImagePlugin.PngInfo()
+        text.add_text("Software", program)
+        data = encode(photo, "PNG", pnginfo=text)
+        if refused:
+            assert reason(data) == "a contact sheet of blurgen, not a photo"
+        else:
+            assert np.array_equal(decode(data), photo)
+
+
+def test_reasons_hold_no_address_and_are_one_printable_line():
+    assert (
+        first_line(ValueError("bad <_io.BytesIO object at 0x7f00ab>\nend\x1b")) == "bad <_io.BytesIO object> end\\u001b"
+    )
 
 
 def test_an_empty_file():

@@ -345,6 +345,67 @@ def test_a_hostile_shard_is_refused_when_it_is_opened(shard_path, fault):
     assert len(str(caught.value)) < 700 + len(str(shard_path))
 
 
+MOTION = {"blur_kind": b"motion", "sigma_px": 0, "length_px": 9, "elastic_px": 1, "elastic_smoothness_px": 5}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"blur_kind": kind} for kind in (b"evil", b"\xff", b"", b"Gaussian")),
+        *({name: b"\xff"} for name in ("photo", "photo_sha256", "mask_kind", "fill")),
+        *({name: np.nan} for name in ("score", "blurred_share", "sigma_px", "angle_deg", "elastic_px")),
+        *({"score": value} for value in (np.inf, -np.inf)),
+        *({"blurred_share": value} for value in (0, 1, -0.5, np.inf)),
+        *({"sigma_px": value} for value in (0, -1, 65, 1e300)),
+        *({name: 1} for name in ("length_px", "angle_deg", "elastic_px", "elastic_smoothness_px", "elastic_seed")),
+        *({"inverted": value} for value in (2, 255)),
+        *({name: -1} for name in ("attempt", "top", "left", "region", "fill_radius_px")),
+        *({name: value} for name in ("crop_height", "crop_width") for value in (0, -5)),
+        *({"pair": value} for value in (0, 2, -1, 2**62, -(2**63))),
+        {"seed": 2**63},
+        *(MOTION | {"length_px": value} for value in (0, -9, 201, np.nan)),
+        *(MOTION | {"angle_deg": value} for value in (-361, 361)),
+        *(MOTION | {"elastic_px": value} for value in (-1, 33)),
+        *(MOTION | {"elastic_smoothness_px": value} for value in (0, 1e-300, 65)),
+        MOTION | {"sigma_px": 1},
+    ],
+)
+def test_provenance_that_can_not_be_is_refused(shard_path, values):
+    with h5py.File(shard_path, "r+") as file:
+        table = file["provenance"][:]
+        for name, value in values.items():
+            table[name][1] = value
+        file["provenance"][:] = table
+    with pytest.raises(ShardError, match=r"shard-00000\.h5: .*provenance table") as caught:
+        Shard(shard_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("changes", [{}, {"elastic_px": 0, "elastic_smoothness_px": 0}, {"angle_deg": -360}])
+def test_provenance_of_motion_blur_is_read(shard_path, changes):
+    with h5py.File(shard_path, "r+") as file:
+        table = file["provenance"][:]
+        for name, value in (MOTION | changes).items():
+            table[name][1] = value
+        file["provenance"][:] = table
+    with Shard(shard_path) as shard:
+        assert [shard.row(place)["blur_kind"] for place in range(3)] == ["gaussian", "motion", "gaussian"]
+
+
+@pytest.mark.parametrize(("stated", "stored"), [("jpeg", "png"), ("png", "jpeg")])
+def test_an_image_of_another_codec_than_stated_is_refused(tmp_path, stated, stored):
+    blob = encode_image(example_pair(0)[0], StorageParams(codec=stored))
+    refused = pytest.raises(ShardError, match=f"pair 0 of this shard: an image is not stored as {stated}")
+    with hostile_blobs(tmp_path, "image", blob, stated) as shard, refused:
+        shard.image(0)
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "x\0y", "\ud800"])
+def test_a_path_that_can_not_be_is_refused(tmp_path, name):
+    with pytest.raises(ShardError, match=str(tmp_path)):
+        Shard(tmp_path / name)
+
+
 @pytest.mark.parametrize("shape", [(3, 40, 32, 3), (3, 32, 40, 4), (2, 32, 40, 3), (3, 32, 40)])
 def test_a_raw_array_of_another_shape_is_refused(tmp_path, shape):
     path = tmp_path / "shard.h5"

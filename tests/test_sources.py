@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from blurgen.errors import PhotoError, SourceError
-from blurgen.sources import SOURCES, CocoObjects, Photo, VocObjects, decode, open_source
+from blurgen.sources import SOURCES, CocoObjects, Photo, Source, VocObjects, decode, open_source
 from blurgen.sources.coco import _unpack
+from blurgen.sources.folder import mode_of, names_in
 
 
 def ids(source):
@@ -45,6 +46,55 @@ def test_options_that_a_source_has_no_use_for_are_refused(tmp_path):
     assert "'sample' states its own licences" in refused("sample", licence="CC0")
     assert "'folder' has no annotated objects" in refused("folder", tmp_path, with_objects=True)
     assert "'voc' takes no annotations: use coco" in refused("voc", tmp_path, annotations="a.json")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"name": 3}, "name is int: give a str"),
+        ({"name": []}, "name is list: give a str"),
+        ({"split": None}, "split is NoneType: give a str"),
+        ({"licence": 5}, "licence is int: give a str or None"),
+        ({"with_objects": "no"}, "with_objects is str: give True or False"),
+        ({"root": 3.5}, "root is float, not a path: name a folder"),
+        ({"root": b"photos"}, "root is bytes, not a path: name a folder"),
+        ({"root": ""}, "root is empty: name a folder"),
+        ({"annotations": ""}, "annotations is empty: name a file"),
+    ],
+)
+def test_options_of_a_wrong_type_are_refused(options, said):
+    assert refused(**{"name": "coco", **options}) == said
+
+
+def test_a_source_holds_no_id_twice():
+    with pytest.raises(SourceError, match="here: two photos have the id 'a': rename one of them"):
+        Source("folder", "here", (Photo("a", Path("a")), Photo("b", Path("b")), Photo("a", Path("c"))))
+
+
+@pytest.mark.parametrize("look", [mode_of, names_in])
+def test_what_can_not_be_looked_at_is_named(look, tmp_path):
+    assert not look(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    assert not look(tmp_path / "file" / "below")
+    for path, said in ((tmp_path / ("x" * 256), "File name too long"), ("a\0b\nc", "embedded null byte")):
+        with pytest.raises(SourceError, match=rf"can't be looked at \({said}\)") as caught:
+            look(path)
+        assert not set(str(caught.value)) & set("\0\n")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_folders_without_permission_are_named(voc_root, coco_root):
+    sources = ("voc", voc_root, "ImageSets/Main"), ("coco", coco_root, "val2017"), ("coco", coco_root, "annotations")
+    for name, root, folder in sources:
+        (root / folder).chmod(0)
+        message = refused(name, root)
+        (root / folder).chmod(0o755)
+        assert f"{folder}" in message
+        assert "Permission denied" in message
+
+
+def test_a_licence_that_can_not_be_printed_is_escaped(voc_root):
+    assert open_source("voc", voc_root, licence="CC\x1b\udcff0").photos[0].licence == "CC\\u001b\\udcff0"
 
 
 def test_listing_photos_imports_nothing_heavy():
@@ -140,6 +190,19 @@ def test_a_name_that_is_not_utf_8_gets_an_id_that_can_be_stored(tmp_path):
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
     assert ids(open_source("folder", tmp_path)) == ["caf\\xe9.jpg"]
+
+
+def test_names_that_differ_get_ids_that_differ(tmp_path):
+    try:
+        (tmp_path / os.fsdecode(b"a\xff.jpg")).touch()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    for name in ("a\\xff.jpg", "a\\\\xff.jpg", "a\x1b.jpg", "a\\u001b.jpg", "\u00ff.jpg"):
+        (tmp_path / name).touch()
+    found = ids(open_source("folder", tmp_path))
+    assert found == sorted(
+        ["a\\xff.jpg", "a\\\\xff.jpg", "a\\\\\\\\xff.jpg", "a\\u001b.jpg", "a\\\\u001b.jpg", "\u00ff.jpg"]
+    )
 
 
 def test_folders_that_can_not_serve(tmp_path):
@@ -238,7 +301,7 @@ def test_voc_objects_that_can_not_serve(voc_root, tmp_path):
     mask.write_bytes(mask.read_bytes()[:60])
     assert reason()
     mask.write_bytes(b"no png")
-    assert "damaged mask" in reason()
+    assert reason() == f"damaged mask {mask.name}: not a PNG that Pillow can read"
     mask.unlink()
     assert "can't be read: No such file" in reason()
     with pytest.raises(PhotoError, match="can't be read"):
@@ -334,6 +397,9 @@ def test_coco_files_are_found(coco_root, tmp_path):
         (("images", 1, "file_name"), "a/../../x.png", "does not stay inside"),
         (("images", 1, "file_name"), "C:\\x.png", "does not stay inside"),
         (("images", 1, "file_name"), "", "does not stay inside"),
+        (("images", 1, "file_name"), "a\x1b[2J.png", "images[1]: file_name 'a\\x1b[2J.png' holds control characters"),
+        (("images", 1, "file_name"), "a\r\n.png", "images[1]: file_name 'a\\r\\n.png' holds control characters"),
+        (("images", 1, "file_name"), "\ud800.png", "images[1]: file_name '\\ud800.png' holds control characters"),
         (("images", 1, "file_name"), "b.png", "is there twice"),
         (("images", 1, "id"), True, "key 'id' is bool, not int"),
         (("images", 1, "height"), "40", "key 'height' is str, not int"),
@@ -357,6 +423,41 @@ def test_malformed_instances_name_the_file_and_the_key(coco_root, path, value, s
     message = refused("coco", coco_root, with_objects=True)
     assert said in message
     assert "instances_val2017.json" in message
+
+
+@pytest.mark.parametrize("number", [[1], {}, "4", 4.0, True, None])
+def test_a_licence_number_that_is_no_int_is_an_unknown_licence(coco_root, number):
+    content = instances()
+    content["images"][0]["license"] = number
+    content["licenses"].append({"id": 1, "name": "first"})
+    write_instances(coco_root, content)
+    assert open_source("coco", coco_root).photos[1].licence == "unknown"
+
+
+def test_coco_licences_are_printable(coco_root):
+    content = instances()
+    content["licenses"][0].update(name="CC\x1b \ud800", url="a\nb")
+    write_instances(coco_root, content)
+    assert open_source("coco", coco_root).photos[1].licence == "CC\\u001b \\ud800 (a\\u000ab)"
+
+
+def test_a_file_name_that_is_too_long_costs_one_photo_only(coco_root):
+    content = instances()
+    content["images"][0]["file_name"] = "x" * 300
+    write_instances(coco_root, content)
+    *good, bad = open_source("coco", coco_root).photos
+    assert all(photo.read() for photo in good)
+    with pytest.raises(PhotoError, match="File name too long"):
+        bad.read()
+    content["images"] = content["images"][:1]
+    write_instances(coco_root, content)
+    assert "File name too long" in refused("coco", coco_root)
+
+
+def test_a_pipe_is_no_instances_file(coco_root, tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    message = refused("coco", coco_root, annotations=tmp_path / "pipe.json")
+    assert message.endswith("pipe.json: is not a plain file: check --annotations")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "5", "[" * 100_000, '{"images": []}', "\xff"])

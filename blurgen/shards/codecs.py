@@ -14,6 +14,7 @@ from blurgen.params import Params, param
 Codec = Literal["jpeg", "png", "raw"]
 
 
+_SIGNATURES = {"jpeg": b"\xff\xd8", "png": b"\x89PNG\r\n\x1a\n"}
 _JPEG_FRAMES = (0xC0, 0xC1, 0xC2)
 _JPEG_TABLES = (0xC4, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE)
 """What may stand before the frame. Anything else, padding too, could make us and the decoder see different frames."""
@@ -47,6 +48,8 @@ def decode_image(data: np.ndarray, codec: str, shape: tuple[int, int]) -> np.nda
         return np.array(data, np.uint8).reshape(*shape, 3)
     if image_shape(data) != shape:
         raise ShardError("an image has another size than its provenance says")
+    if not data[:8].tobytes().startswith(_SIGNATURES[codec]):
+        raise ShardError(f"an image is not stored as {codec}, though the shard says so")
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
     except cv2.error:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from blurgen.kernels import BlurParams
+
 SCHEMA_VERSION = 1
 FORMAT_NAME = "blurgen-shard"
 MANIFEST_NAME = "manifest.json"
@@ -49,6 +51,36 @@ PROVENANCE_FIELDS = {
     "fill": "S24",
     "fill_radius_px": "<i4",
 }
+
+_ABOVE_0, _BELOW_1 = float(np.nextafter(0, 1)), float(np.nextafter(1, 0))
+
+PROVENANCE_LIMITS = {
+    **dict.fromkeys(("attempt", "top", "left", "region", "fill_radius_px"), (0, 2**31 - 1)),
+    **dict.fromkeys(("crop_height", "crop_width", "height", "width"), (1, 2**31 - 1)),
+    **{"pair": (0, MAX_SHARDS * MAX_PAIRS - 1), "seed": (0, 2**63 - 1), "inverted": (0, 1)},
+    **{"score": (-1e30, 1e30), "blurred_share": (_ABOVE_0, _BELOW_1)},
+}
+"""Column -> the least and the greatest value it may hold. NaN is outside of any."""
+
+
+def _limits_of(param: str) -> tuple[float, float]:
+    extra = BlurParams.model_fields[param].json_schema_extra
+    return extra["low"], extra["high"]
+
+
+_MOTION_LIMITS = {name: _limits_of(f"{name}_range") for name in ("length_px", "angle_deg", "elastic_px")}
+_SMOOTHNESS_LIMITS = _limits_of("elastic_smoothness_px")
+
+BLUR_LIMITS = {
+    b"gaussian": {"sigma_px": _limits_of("sigma_px_range")},
+    b"motion": {
+        **_MOTION_LIMITS,
+        **{"elastic_smoothness_px": (0, _SMOOTHNESS_LIMITS[1]), "elastic_seed": (0, 2**32 - 1)},
+    },
+}
+"""Kind of blur -> the same for the numbers it uses; those it does not use are 0."""
+
+LEAST_SMOOTHNESS_PX = _SMOOTHNESS_LIMITS[0]  # where there is an elastic field at all
 
 
 def provenance_dtype(photo_id_bytes: int) -> np.dtype:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import stat
+from itertools import chain
 from pathlib import Path
 
 import h5py
@@ -10,11 +12,14 @@ import numpy as np
 from blurgen.errors import ShardError
 from blurgen.shards.codecs import decode_image, decode_mask
 from blurgen.shards.format import (
+    BLUR_LIMITS,
     FORMAT_NAME,
+    LEAST_SMOOTHNESS_PX,
     MAX_PAIRS,
     MAX_PIXELS,
     PHOTO_ID_BYTES_MAX,
     PROVENANCE_FIELDS,
+    PROVENANCE_LIMITS,
     SCHEMA_VERSION,
     provenance_dtype,
 )
@@ -25,7 +30,7 @@ class Shard:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
+        if not is_file(self.path):
             raise ShardError(f"{path}: this shard is missing; run the same `blurgen make` again")
         try:
             self.file = h5py.File(path, "r")
@@ -112,6 +117,16 @@ class Shard:
             _check_raw(self.file["images"], self.provenance)
 
 
+def is_file(path: Path) -> bool:
+    """Whether ``path`` is a plain file; raises ShardError where that can't be told."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        raise ShardError(f"{path}: can't be read ({getattr(error, 'strerror', error)})") from None
+
+
 def _read_attribute(file: h5py.File, name: str) -> str | int | None:
     """A single string or whole number; None for anything else."""
     if name not in file.attrs or file.attrs.get_id(name).shape != ():
@@ -144,10 +159,42 @@ def _read_provenance(dataset: h5py.Dataset) -> np.ndarray:
     if dtype != expected:
         raise ShardError("the provenance table has gaps between its columns")
     table = dataset[:]
-    height, width = table["height"].astype(np.int64), table["width"].astype(np.int64)
-    if min(height.min(), width.min()) < 1 or (height * width).max() > MAX_PIXELS:
+    _check_values(table)
+    if (table["height"].astype(np.int64) * table["width"]).max() > MAX_PIXELS:
         raise ShardError("the provenance table holds an impossible image size")
+    if (np.diff(table["pair"]) != 1).any():
+        raise ShardError("the pairs of the provenance table are not numbered one after the other")
     return table
+
+
+def _check_values(table: np.ndarray) -> None:
+    """Every column: numbers within their limits, text that is text, blurs that can be made again."""
+    for name, limits in PROVENANCE_LIMITS.items():
+        _check_limits(table, name, limits)
+    for name, encoding in (("photo", "utf-8"), ("photo_sha256", "ascii"), ("mask_kind", "ascii"), ("fill", "ascii")):
+        _check_text(table, name, encoding)
+    if not np.isin(table["blur_kind"], list(BLUR_LIMITS)).all():
+        raise ShardError("column blur_kind of the provenance table holds an unknown kind")
+    numbers = sorted(set(chain.from_iterable(BLUR_LIMITS.values())))
+    for kind, limits in BLUR_LIMITS.items():
+        rows = table[table["blur_kind"] == kind]
+        for name in numbers:
+            _check_limits(rows, name, limits.get(name, (0, 0)))
+    _check_limits(table[table["elastic_px"] > 0], "elastic_smoothness_px", (LEAST_SMOOTHNESS_PX, np.inf))
+
+
+def _check_limits(rows: np.ndarray, name: str, limits: tuple[float, float]) -> None:
+    good = (rows[name] >= limits[0]) & (rows[name] <= limits[1])  # not of NaN
+    if not good.all():
+        row = rows[np.argmin(good)]
+        raise ShardError(f"column {name} of the provenance table is {row[name]} for pair {row['pair']}; impossible")
+
+
+def _check_text(table: np.ndarray, name: str, encoding: str) -> None:
+    try:
+        b"\n".join(np.unique(table[name]).tolist()).decode(encoding)
+    except UnicodeDecodeError:
+        raise ShardError(f"column {name} of the provenance table is not {encoding.upper()} text") from None
 
 
 def _read_offsets(file: h5py.File, name: str, pairs: int) -> np.ndarray:

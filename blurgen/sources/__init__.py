@@ -6,13 +6,14 @@ pixels = decode(source.photos[0].read())
 
 from __future__ import annotations
 
+import os
 from difflib import get_close_matches
 from pathlib import Path
 
 from blurgen.errors import SourceError
 from blurgen.sources.coco import CocoObjects, open_coco
 from blurgen.sources.folder import open_folder
-from blurgen.sources.photo import MAX_PIXELS, MIN_SIDE_PX, Photo, Source, decode
+from blurgen.sources.photo import MAX_PIXELS, MIN_SIDE_PX, Photo, Source, decode, printable
 from blurgen.sources.sample import open_sample
 from blurgen.sources.voc import SPLITS, VocObjects, open_voc
 
@@ -71,8 +72,11 @@ def open_source(
     Raises
     ------
     SourceError
-        An unknown name or split, an option that the source has no use for, or no photo.
+        An unknown name or split, an option of a wrong type or that the source has no use for, or no photo.
     """
+    _check_types(name=(name, str), split=(split, str), with_objects=(with_objects, bool), licence=(licence, str | None))
+    _check_path("root", root, "a folder")
+    _check_path("annotations", annotations, "a file")
     if name not in SOURCES:
         raise SourceError(f"unknown source {name!r}: {_suggest(name, SOURCES)}")
     if split not in SPLITS:
@@ -81,13 +85,28 @@ def open_source(
         "root": root,
         "annotations": annotations,
         "with_objects": with_objects or None,
-        "licence": licence,
+        "licence": printable(licence) if licence is not None else None,
     }
     for option, value in given.items():
         if value is not None and option not in _OPTIONS[name]:
             raise SourceError(_useless(name, option))
     wanted = {"root": root, "split": split, **given, "with_objects": with_objects}
     return SOURCES[name](**{option: wanted[option] for option in _OPTIONS[name]})
+
+
+def _check_types(**options: tuple[object, type]) -> None:
+    for option, (value, kind) in options.items():
+        if not isinstance(value, kind):
+            wanted = {str: "a str", bool: "True or False"}.get(kind, "a str or None")
+            raise SourceError(f"{option} is {type(value).__name__}: give {wanted}")
+
+
+def _check_path(option: str, value: object, what: str) -> None:
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if path is not None and not isinstance(path, str):
+        raise SourceError(f"{option} is {type(value).__name__}, not a path: name {what}")
+    if path == "":
+        raise SourceError(f"{option} is empty: name {what}")
 
 
 def _suggest(word: str, known: object) -> str:

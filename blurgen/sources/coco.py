@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from blurgen.errors import DependencyError, PhotoError, SourceError
-from blurgen.sources.folder import check_root
-from blurgen.sources.photo import MAX_PIXELS, Photo, Source
+from blurgen.sources.folder import check_root, escaped, mode_of, names_in
+from blurgen.sources.photo import MAX_PIXELS, Photo, Source, printable
+
+_LONGEST_NAME = 255  # bytes; the limit of most file systems
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def open_coco(
     top = check_root(root) if root is not None else folder.parent if folder.name == "annotations" else folder
     photos = []
     for file in files:
-        prefix = f"{_set_name(file)}/" if len(files) > 1 else ""
+        prefix = f"{escaped(_set_name(file))}/" if len(files) > 1 else ""
         photos += _photos(top, file, prefix, with_objects, licence)
     return Source("coco", str(top), tuple(sorted(photos, key=lambda photo: photo.id)), "" if annotations else split)
 
@@ -124,7 +127,7 @@ def _photos(top: Path, file: Path, prefix: str, with_objects: bool, licence: str
         Photo(
             prefix + image["file_name"],
             folder / image["file_name"],
-            licences.get(image.get("license")) or licence or "unknown",
+            _licence(image, licences) or licence or "unknown",
             objects.get(number),
         )
         for number, image in images.items()
@@ -138,7 +141,8 @@ def _set_name(file: Path) -> str:
 
 def _find_files(top: Path, split: str) -> list[Path]:
     """The annotations/instances_*.json of a split; one that is alone and named after no split is of every split."""
-    found = sorted((top / "annotations").glob("instances_*.json"))
+    folder = top / "annotations"
+    found = [folder / name for name in names_in(folder) if re.fullmatch(r"instances_.*\.json", name, re.DOTALL)]
     splits = {path: re.match(r"(trainval|train|val|test|)", _set_name(path))[1] for path in found}
     wanted = {"all": set(splits.values()), "trainval": {"train", "val", "trainval"}}.get(split, {split})
     fitting = [path for path in found if splits[path] in wanted]
@@ -152,17 +156,24 @@ def _find_files(top: Path, split: str) -> list[Path]:
 
 
 def _image_folder(top: Path, file: Path, images: dict[int, dict]) -> Path:
-    """The folder named like the JSON (val2017), else images, else the root: the first that has the first image."""
+    """The folder named like the JSON (val2017), else images, else the root: the first that has the first image.
+
+    A name that no file system takes is passed over: it costs that photo only, when it is read.
+    """
     name = _set_name(file)
     places = [top / name, top / "images" / name, top / "images", top]
-    first = next(iter(images.values()), {"file_name": ""})["file_name"]
+    names = [image["file_name"] for image in images.values()]
+    first = next((name for name in names if len(name.encode()) <= _LONGEST_NAME), names[0])
     for place in places:
-        if (place / first).exists():
+        if mode_of(place / first):
             return place
-    raise SourceError(f"{file}: image {first!r} is in none of {', '.join(map(str, places))}: check --root")
+    raise SourceError(f"{file}: image {first[:80]!r} is in none of {', '.join(map(str, places))}: check --root")
 
 
 def _load(file: Path) -> dict:
+    mode = mode_of(file)
+    if mode and not stat.S_ISREG(mode):
+        raise SourceError(f"{file}: is not a plain file: check --annotations")
     try:
         content = json.loads(file.read_bytes())
     except OSError as error:
@@ -193,8 +204,12 @@ def _images(content: dict, file: Path) -> dict[int, dict]:
         number, name = _get(image, "id", int, where), _get(image, "file_name", str, where)
         for key in ("height", "width"):
             _get(image, key, int, where)
+        if printable(name) != name:
+            raise SourceError(
+                f"{where}: file_name {name[:80]!r} holds control characters or half a character: rename it"
+            )
         path = PurePosixPath(name)
-        if not name or path.is_absolute() or ".." in path.parts or set(name) & set("\\:\0\n") or str(path) != name:
+        if not name or path.is_absolute() or ".." in path.parts or set(name) & set("\\:") or str(path) != name:
             raise SourceError(f"{where}: file_name {name[:80]!r} does not stay inside the folder of images")
         if number in images or name in names:
             raise SourceError(f"{where}: id {number} or file_name {name!r} is there twice: each must be unique")
@@ -211,8 +226,14 @@ def _licences(content: dict, file: Path) -> dict[int, str]:
     for index, one in enumerate(_get(content, "licenses", list, str(file))):
         where = f"{file}: licenses[{index}]"
         name, url = _get(one, "name", str, where), one.get("url")
-        found[_get(one, "id", int, where)] = f"{name} ({url})" if isinstance(url, str) and url else name
+        text = f"{name} ({url})" if isinstance(url, str) and url else name
+        found[_get(one, "id", int, where)] = printable(text)
     return found
+
+
+def _licence(image: dict, licences: dict[int, str]) -> str | None:
+    number = image.get("license")
+    return licences.get(number) if type(number) is int else None
 
 
 def _objects(content: dict, file: Path, images: dict[int, dict]) -> dict[int, CocoObjects]:

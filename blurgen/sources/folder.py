@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from blurgen.errors import SourceError
-from blurgen.sources.photo import Photo, Source
+from blurgen.sources.photo import Photo, Source, first_line, printable
 
 _DECODED = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm")
 _DECODED += (".pnm", ".jp2", ".avif")
@@ -27,26 +30,50 @@ def open_folder(root: str | Path | None, *, licence: str | None = None) -> Sourc
     if root is None:
         raise SourceError("the source 'folder' needs the folder of your photos: give it by --root DIR")
     top = check_root(root)
-    photos = [Photo(_id(path, top), path, licence or "unknown") for path in _walk(top) if is_photo(path.name)]
+    photos = [
+        Photo(escaped(path.relative_to(top).as_posix()), path, licence or "unknown")
+        for path in _walk(top)
+        if is_photo(path.name)
+    ]
     if not photos:
-        raise SourceError(
-            f"{root}: holds no photo (looked for .jpg, .png, .tif, .webp and the like, in all subfolders)"
-        )
+        looked_for = "looked for .jpg, .png, .tif, .webp and the like, in all subfolders"
+        raise SourceError(f"{printable(str(root))}: holds no photo ({looked_for}): name another folder")
     return Source("folder", str(top), tuple(sorted(photos, key=lambda photo: photo.id)))
 
 
 def check_root(root: str | Path) -> Path:
     """The absolute path of ``root``. SourceError if it is no folder."""
     top = Path(root).absolute()
+    mode = mode_of(top)
+    if stat.S_ISDIR(mode):
+        return top
+    named = printable(str(root))
+    if mode:
+        raise SourceError(f"{named}: is a file, not a folder: give the folder that holds it")
+    raise SourceError(f"{named}: no such folder: check the path (--root)")
+
+
+def mode_of(path: Path) -> int:
+    """The ``st_mode`` of a file or folder, 0 if nothing is there. SourceError if it can't be looked at."""
+    with _looking_at(path), suppress(FileNotFoundError, NotADirectoryError):
+        return os.stat(path).st_mode
+    return 0
+
+
+def names_in(folder: Path) -> list[str]:
+    """The sorted names in a folder, none if there is no such folder. SourceError if it can't be looked at."""
+    with _looking_at(folder), suppress(FileNotFoundError, NotADirectoryError):
+        return sorted(os.listdir(folder))
+    return []
+
+
+@contextmanager
+def _looking_at(path: str | Path) -> Iterator[None]:
     try:
-        if top.is_dir():
-            return top
-        exists = top.exists()
+        yield
     except (OSError, ValueError) as error:
-        raise SourceError(f"{root!s:.200}: can't be looked at ({error}): check the name") from None
-    if exists:
-        raise SourceError(f"{root}: is a file, not a folder: give the folder that holds it")
-    raise SourceError(f"{root}: no such folder: check the path (--root)")
+        named = printable(f"{path!s:.200}")
+        raise SourceError(f"{named}: can't be looked at ({first_line(error)}): make it readable or check it") from None
 
 
 def is_photo(name: str) -> bool:
@@ -58,7 +85,8 @@ def _walk(top: Path) -> list[Path]:
     """All files below ``top`` outside hidden folders; a folder reached twice (by links) is listed at its first name."""
     seen, files = set(), []
     for folder, folders, names in os.walk(top, onerror=_unreadable, followlinks=True):
-        found = os.stat(folder)
+        with _looking_at(folder):
+            found = os.stat(folder)
         if (found.st_dev, found.st_ino) in seen:
             folders.clear()
             continue
@@ -69,9 +97,13 @@ def _walk(top: Path) -> list[Path]:
 
 
 def _unreadable(error: OSError) -> None:
-    raise SourceError(f"{error.filename}: can't be listed ({error.strerror}): make it readable or move it away")
+    raise SourceError(
+        f"{printable(str(error.filename))}: can't be listed ({error.strerror}): make it readable or move it away"
+    )
 
 
-def _id(path: Path, top: Path) -> str:
-    """The POSIX path below ``top``; bytes that are not UTF-8 are written as \\xNN, so that the id can be stored."""
-    return os.fsencode(path.relative_to(top).as_posix()).decode("utf-8", "backslashreplace")
+def escaped(name: str) -> str:
+    """An id of its own for each name, that can be stored and printed: bytes that are not UTF-8 become \\xNN, control
+    characters \\uNNNN, and a backslash is doubled.
+    """
+    return printable(os.fsencode(name.replace("\\", "\\\\")).decode("utf-8", "backslashreplace"))

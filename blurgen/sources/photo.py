@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from blurgen.errors import PhotoError
+from blurgen.errors import PhotoError, SourceError
 from blurgen.sources.jpeg import check_jpeg
 
 MAX_PIXELS = 64_000_000
@@ -30,6 +30,7 @@ _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
 _RAW = "camera raw is not supported: convert it to JPEG or TIFF first"
 _UNREADABLE = "not a photo that Pillow can read"
+_CONTACT_SHEET = "blurgen contact sheet"  # the PNG text "Software" of the sheets that blurgen writes
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {  # EXIF orientation -> what turns the stored pixels (H, W, 3) upright
@@ -44,6 +45,7 @@ _UPRIGHT = {  # EXIF orientation -> what turns the stored pixels (H, W, 3) uprig
 _STRIP_PIXELS = 4_000_000
 _SUBFILE_TYPE, _BITS, _COMPRESSION, _PHOTOMETRIC, _PLANAR, _DNG_VERSION = 254, 258, 259, 262, 284, 50706
 _STDERR = threading.Lock()
+_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class Objects(Protocol):
@@ -94,6 +96,19 @@ class Source:
     photos: tuple[Photo, ...]
     split: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse ids that are there twice (SourceError): the second photo would overwrite the first."""
+        seen = set()
+        for photo in self.photos:
+            if photo.id in seen:
+                raise SourceError(f"{self.root}: two photos have the id {photo.id!r}: rename one of them")
+            seen.add(photo.id)
+
+
+def printable(text: str) -> str:
+    """The text with control characters, line breaks and lone surrogates written as \\uNNNN."""
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
 
 def read_file(path: Path, what: str = "file") -> bytes:
     """Read a whole file of at most 1 GB. ``what`` names it in the PhotoError that says why it can't be read."""
@@ -105,7 +120,7 @@ def read_file(path: Path, what: str = "file") -> bytes:
             raise PhotoError(f"the {what} is {found.st_size / 1e9:.1f} GB, above the limit of 1 GB: resize it first")
         data = Path(path).read_bytes()
     except (OSError, ValueError, MemoryError) as error:
-        raise PhotoError(f"the {what} can't be read: {_first_line(error)}") from None
+        raise PhotoError(f"the {what} can't be read: {first_line(error)}") from None
     if not data:
         raise PhotoError(f"empty {what}")
     return data
@@ -147,7 +162,7 @@ def decode(data: bytes) -> np.ndarray:
     except Exception as error:  # decoders raise whatever they like on damaged bytes
         if "truncated" in str(error).lower():
             raise PhotoError("truncated photo: copy it again from the original") from error
-        raise PhotoError(f"damaged photo: {_first_line(error)}") from error
+        raise PhotoError(f"damaged photo: {first_line(error)}") from error
 
 
 def _decode(data: bytes) -> np.ndarray:
@@ -186,6 +201,8 @@ def _refuse_by_first_bytes(data: bytes) -> None:
 
 def _refuse_by_header(image: Image.Image, size: int) -> None:
     """Refuse by what the header says, before any pixel is decoded. ``size`` is the file's, in bytes."""
+    if image.format == "PNG" and image.info.get("Software") == _CONTACT_SHEET:
+        raise PhotoError("a contact sheet of blurgen, not a photo")
     _check_size(*image.size)
     if image.format == "TIFF" and _has_pages(image):
         raise PhotoError("several pages: save the page that you want as a photo of its own first")
@@ -294,7 +311,7 @@ def _quiet_stderr() -> Iterator[None]:
             os.close(nowhere)
 
 
-def _first_line(error: BaseException) -> str:
-    """One short line of what a library said."""
+def first_line(error: BaseException) -> str:
+    """One short line of what a library said, without addresses, which differ from run to run."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split())[:120]
+    return printable(" ".join(re.sub(r" at 0x[0-9A-Fa-f]+", "", text).split()))[:120]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import stat
 from importlib.util import find_spec
 from pathlib import Path
 
 from blurgen.errors import SourceError
+from blurgen.sources.folder import mode_of
 from blurgen.sources.photo import Photo, Source
 
 # Sharp photographs with something object-like in them, and the licence that scikit-image's documentation states. Not
@@ -33,7 +35,7 @@ def open_sample() -> Source:
         found = tuple(
             Photo(name, folder / name, licence)
             for name, licence in sorted(SAMPLES.items())
-            if (folder / name).is_file()
+            if stat.S_ISREG(mode_of(folder / name))
         )
         if found:
             return Source("sample", str(folder), found)

@@ -6,16 +6,18 @@ import hashlib
 import io
 import os
 import re
+import stat
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from blurgen.errors import PhotoError, SourceError
-from blurgen.sources.photo import Photo, Source, read_file
+from blurgen.sources.folder import escaped, mode_of, names_in
+from blurgen.sources.photo import Photo, Source, first_line, read_file
 
 SPLITS = ("train", "val", "trainval", "all")
 VOID = 255
@@ -59,8 +61,10 @@ class VocObjects:
                 indices = np.array(mask)
         except PhotoError:
             raise
+        except UnidentifiedImageError:  # its own text holds an address
+            raise PhotoError(f"damaged mask {self.path.name}: not a PNG that Pillow can read") from None
         except Exception as error:  # decoders raise whatever they like on damaged bytes
-            raise PhotoError(f"damaged mask {self.path.name}: {' '.join(str(error).split())[:120]}") from error
+            raise PhotoError(f"damaged mask {self.path.name}: {first_line(error)}") from error
         labels = indices.astype(np.int32)
         labels[labels == VOID] = 0
         return labels
@@ -101,19 +105,20 @@ def open_voc(
     year = find_year_folder(root)
     ids = _listed_ids(year, split, ("Segmentation",) if with_objects else ("Main", "Segmentation"))
     if ids is None:
-        ids = sorted(path.stem for path in (year / "JPEGImages").glob("*.jpg") if not path.name.startswith("."))
+        names = names_in(year / "JPEGImages")
+        ids = [name.removesuffix(".jpg") for name in names if name.endswith(".jpg") and not name.startswith(".")]
     if not ids:
         raise SourceError(f"{year}: the lists of split {split!r} name no photo: take another --split")
     photos = (
         Photo(
-            name,
+            escaped(name),
             year / "JPEGImages" / f"{name}.jpg",
             licence or _LICENCE,
             VocObjects(year / "SegmentationObject" / f"{name}.png") if with_objects else None,
         )
-        for name in sorted(ids)
+        for name in ids
     )
-    return Source("voc", str(year), tuple(photos), split)
+    return Source("voc", str(year), tuple(sorted(photos, key=lambda photo: photo.id)), split)
 
 
 def find_year_folder(root: str | Path | None) -> Path:
@@ -124,12 +129,15 @@ def find_year_folder(root: str | Path | None) -> Path:
         places = [top, *(top / year for year in _YEARS), *(top / "VOCdevkit" / year for year in _YEARS)]
     else:
         places = [Path(folder, year) for year in _YEARS for folder in ("VOCdevkit", ".")]
+    denied = None
     for place in places:
         try:
-            if (place / "JPEGImages").is_dir():
+            if stat.S_ISDIR(mode_of(place / "JPEGImages")):
                 return place.absolute()
-        except (OSError, ValueError):
-            continue
+        except SourceError as error:
+            denied = denied or error
+    if denied:
+        raise denied
     hint = "" if root is not None else " (BLURGEN_VOC says so)" if named else " (BLURGEN_VOC is not set)"
     raise SourceError(f"no VOC photos (JPEGImages) in {', '.join(map(str, places))}{hint}: {_GET}")
 
@@ -138,7 +146,7 @@ def _listed_ids(year: Path, split: str, kinds: Iterable[str]) -> set[str] | None
     """The ids in the lists of ``split``; None when all photos are asked for and there is no list of any kind."""
     names = ("train", "val", "trainval", "test") if split == "all" else (split,)
     lists = [year / "ImageSets" / kind / f"{name}.txt" for kind in kinds for name in names]
-    found = [path for path in lists if path.is_file()]
+    found = [path for path in lists if stat.S_ISREG(mode_of(path))]
     if found:
         return set().union(*map(_read_list, found))
     if split == "all" and "Main" in kinds:

@@ -76,7 +76,8 @@ def test_what_can_not_be_looked_at_is_named(look, tmp_path):
     assert not look(tmp_path / "nowhere")
     (tmp_path / "file").touch()
     assert not look(tmp_path / "file" / "below")
-    for path, said in ((tmp_path / ("x" * 256), "File name too long"), ("a\0b\nc", "embedded null byte")):
+    # Python words the second reason in its own way from version to version.
+    for path, said in ((tmp_path / ("x" * 256), "File name too long"), ("a\0b\nc", ".*embedded null .*")):
         with pytest.raises(SourceError, match=rf"can't be looked at \({said}\)") as caught:
             look(path)
         assert not set(str(caught.value)) & set("\0\n")

@@ -78,7 +78,7 @@ def _softmax(scores: np.ndarray, temperature: float) -> np.ndarray:
 
 def region_mask(regions: Proposals, index: int, photo_shape: tuple[int, int], crop: Crop) -> np.ndarray:
     """Region ``index`` in the frame of the stored image: (crop.height, crop.width) bool."""
-    return crop_labels(regions.superpixels, regions.membership[index], photo_shape, crop)
+    return crop_labels(regions.working_superpixels, regions.membership[index], photo_shape, crop)
 
 
 def refusal(region: np.ndarray, params: MaskParams) -> str | None:

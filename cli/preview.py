@@ -1,4 +1,4 @@
-"""`blurgen preview`: a contact sheet of a data set, or of what a recipe would make."""
+"""`blurgen preview`: a contact sheet of a data set or of what a recipe would make, or the proposals of one photo."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from blurgen_cli.options import (
     add_options,
     json_option,
     print_json,
+    printable,
     read_recipe,
     read_source,
     text_option,
@@ -20,6 +21,7 @@ from blurgen_cli.options import (
 
 @click.command()
 @click.argument("shards", type=click.Path(), required=False)
+@text_option("--proposals", type=click.Path(), metavar="PHOTO", help="Show the object proposals of this photo instead.")
 @add_options(SOURCE_OPTIONS)
 @add_options(RECIPE_OPTIONS)
 @click.option("--workers", type=int, help="Processes that look for proposals. [default: the cores]")
@@ -27,15 +29,21 @@ from blurgen_cli.options import (
 @text_option("--out", default="preview.png", show_default=True, help="The PNG to write.")
 @json_option
 @click.pass_context
-def preview(ctx, shards, recipe_name, size, seed, cache, workers, pairs, out, as_json, **source) -> None:
+def preview(ctx, shards, proposals, recipe_name, size, seed, cache, workers, pairs, out, as_json, **source) -> None:
     """Draw a contact sheet: photo, mask outline, kernel and a line of provenance for each pair.
 
     With SHARDS: pairs evenly spaced through that data set. With --source or --recipe: pairs as they would be made,
     before anything is. With neither: ./shards if it is there, else the default recipe on the sample photos.
+
+    With --proposals: no pairs, but that photo, its contours and its first 24 object proposals, found as the recipe
+    says. With --json: "area" is a share of the photo, "count" that of all proposals.
     """
     from blurgen.errors import ArgumentError
 
     asked = [name for name in ctx.params if ctx.get_parameter_source(name).name == "COMMANDLINE"]
+    if proposals:
+        _check_alone(asked)
+        return _show_proposals(proposals, read_recipe(recipe_name, None).proposals, Path(out), as_json)
     making = [name.removesuffix("_name") for name in asked if name not in ("shards", "pairs", "out", "as_json")]
     if shards and making:
         raise ArgumentError(f"--{making[0]} goes with a source, not with a finished data set; leave one of the two out")
@@ -62,6 +70,49 @@ def _check_out(out: Path, photos: str | None) -> None:
         raise ArgumentError(f"--out is {out}: the contact sheet is a PNG, give a name that ends in .png")
     if photos and out.resolve().is_relative_to(Path(photos).resolve()):
         raise ArgumentError(f"--out is {out}: that lies among the photos of --root, choose a place outside of it")
+
+
+def _check_alone(asked: list[str]) -> None:
+    """With --proposals go --recipe, --out and --json."""
+    from blurgen.errors import ArgumentError
+
+    others = [name for name in asked if name not in ("proposals", "recipe_name", "out", "as_json")]
+    if others:
+        name = "SHARDS" if others[0] == "shards" else f"--{others[0].removesuffix('_name')}"
+        raise ArgumentError(f"{name} does not go with --proposals, which shows one photo; leave one of the two out")
+
+
+def _show_proposals(path: str, params, out: Path, as_json: bool) -> None:
+    from blurgen.files import publish
+    from blurgen.proposals import object_proposals, ultrametric_contours
+    from blurgen.report.contact_sheet import png_bytes
+    from blurgen.report.proposal_sheet import proposal_rows, proposal_sheet, sheet_title
+
+    _check_out(out, None)
+    photo = _read_photo(path, out)
+    found = object_proposals(photo, params)
+    superpixels = found.superpixels
+    title = sheet_title(Path(path).name, photo.shape[:2], found, params)
+    contours = ultrametric_contours(photo, params)
+    publish(out, png_bytes(proposal_sheet(photo, found, superpixels, contours, title)))
+    if not as_json:
+        return click.echo(printable(f"{title}: {out}"))
+    facts = {"out": str(out), "photo": path, "shape": photo.shape[:2], "superpixels": found.membership.shape[1]}
+    print_json({**facts, "proposals": proposal_rows(found, superpixels), "count": len(found)})
+
+
+def _read_photo(path: str, out: Path):
+    """The pixels of the photo, which --out must not overwrite."""
+    from blurgen.errors import ArgumentError, PhotoError
+    from blurgen.sources.photo import decode, read_file
+
+    try:
+        data = read_file(Path(path), "photo")
+        if out.exists() and out.samefile(path):
+            raise ArgumentError(f"--out is {out}: that is the photo itself, choose another name")
+        return decode(data)
+    except PhotoError as error:
+        raise PhotoError(f"{path}: {error} (--proposals takes the path of one photo)") from None
 
 
 def _from_shards(shards: str, pairs: int):

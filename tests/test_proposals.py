@@ -1,5 +1,6 @@
 """Proposals: facts small enough to check by eye, and the fast forms against plain loops."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -8,7 +9,19 @@ import pytest
 import skimage.data
 
 from blurgen.errors import PhotoError
-from blurgen.proposals import ProposalParams, Proposals, contours, grouping, hierarchy, object_proposals, ranking
+from blurgen.proposals import (
+    ProposalParams,
+    Proposals,
+    contours,
+    features,
+    gradient,
+    grouping,
+    hierarchy,
+    object_proposals,
+    ranking,
+    ultrametric_contours,
+)
+from blurgen.proposals.working import working_photo
 
 COLOURS = np.array([[200, 40, 40], [40, 160, 60], [50, 60, 200], [230, 220, 90]], np.uint8)
 
@@ -75,7 +88,7 @@ def test_shapes_types_and_rank_order(photo, found):
     assert found.superpixels.dtype == np.int32
     assert found.membership.dtype == bool
     assert found.scores.dtype == np.float32
-    assert len(found) == count == 500
+    assert len(found) == count == 1000
     assert np.array_equal(np.unique(found.superpixels), np.arange(leaves))
     assert np.isfinite(found.scores).all()
     assert (np.diff(found.scores) <= 0).all()
@@ -119,8 +132,10 @@ def test_bytes_round_trip_and_bit_flip(found):
 
 def test_large_photo_is_downscaled_and_small_one_is_not(photo):
     params = ProposalParams(working_side_px=128)
-    assert object_proposals(photo, params).superpixels.shape == (85, 128)
-    assert object_proposals(photo[:100, :90], params).superpixels.shape == (100, 90)
+    proposals = object_proposals(photo, params)
+    assert proposals.working_superpixels.shape == (85, 128)
+    assert proposals.superpixels.shape == proposals.mask(0).shape == photo.shape[:2]
+    assert object_proposals(photo[:100, :90], params).working_superpixels.shape == (100, 90)
 
 
 def test_grey_equals_grey_in_colour(photo):
@@ -153,18 +168,30 @@ def test_too_small_or_white_is_empty(image):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((50, 50, 3)), "float64"),
-        (np.zeros((50, 50, 4), np.uint8), "(50, 50, 4)"),
+        (np.full((50, 50, 3), np.nan), "all of the 7500 values"),
+        (np.zeros((50, 50), np.int32), "int32"),
         (np.zeros((50,), np.uint8), "(50,)"),
+        (np.zeros((2, 50, 50, 3), np.uint8), "(2, 50, 50, 3)"),
         (np.zeros((0, 50, 3), np.uint8), "(0, 50, 3)"),
         ([[1, 2]], "list"),
     ],
 )
-def test_wrong_input_is_named(image, message):
+@pytest.mark.parametrize("function", [object_proposals, ultrametric_contours])
+def test_wrong_input_is_named(function, image, message):
     with pytest.raises(PhotoError) as raised:
-        object_proposals(image)
+        function(image)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_other_depths_and_channels_find_the_same_regions():
+    labels = quarters()
+    colour = COLOURS[labels]
+    many = np.stack([colour[..., 0], colour[..., 1], colour[..., 2], colour[..., 0], colour[..., 2]], axis=2)
+    for image in (colour.astype(np.uint16) * 257, colour / 255, many, many.astype(np.float32) - 300, colour[..., 1]):
+        proposals = object_proposals(image)
+        for region in range(4):
+            assert best_jaccard(proposals, labels == region) > 0.9
 
 
 def test_importing_the_parameters_imports_nothing_heavy():
@@ -172,21 +199,30 @@ def test_importing_the_parameters_imports_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
 
 
-def test_contours_stand_where_the_colour_changes():
+def lab(photo):
+    return working_photo(photo, 512)
+
+
+def gradient_maps(photo):
+    return contours.contour_maps(lab(photo), "gradient")
+
+
+@pytest.mark.parametrize(("kind", "scales"), [("gradient", 3), ("learned", 2)])
+def test_contours_stand_where_the_colour_changes(kind, scales):
     image = np.full((64, 192, 3), 60, np.uint8)
     image[:, 96:] = (180, 90, 60)
-    maps = contours.contour_maps(image)
-    assert maps.shape == (3, 64, 192)
+    maps = contours.contour_maps(lab(image), kind)
+    assert maps.shape == (scales, 64, 192)
     assert maps.dtype == np.float32
     assert maps.min() >= 0
     assert maps.max() <= 1
     for strength in maps:
         assert (abs(strength[32].argmax() - 95.5) <= 2.5).all()
-        assert strength[:, :40].max() < 0.01 * strength.max()
+        assert strength[:, :40].max() < 0.1 * strength.max()  # the network is not blind to the frame
 
 
 def test_soft_bins_sum_to_one():
-    bins = contours._soft_bins(np.linspace(-60, 60, 50, dtype=np.float32).reshape(5, 10), (-40, 40, 7))
+    bins = gradient._soft_bins(np.linspace(-60, 60, 50, dtype=np.float32).reshape(5, 10), (-40, 40, 7))
     assert np.allclose(bins.sum(axis=0), 1, atol=1e-5)
     assert (bins > 0).sum(axis=0).max() == 2
 
@@ -237,40 +273,65 @@ def test_small_basin_goes_through_its_weakest_border_only():
 def test_superpixels_are_connected_and_large_enough(photo):
     from skimage.measure import label
 
-    labels = hierarchy.superpixels(contours.contour_maps(photo).mean(axis=0), 0.004)
+    labels = hierarchy.superpixels(gradient_maps(photo).mean(axis=0), 0.004)
     assert np.bincount(labels.ravel()).min() >= 0.004 * labels.size
     assert label(labels, background=-1, connectivity=2).max() == labels.max() + 1
 
 
-def test_pairs_and_triplets_of_a_chain():
-    graph = chain([0.5, 0.1, 0.9])
+def groups_of(graph, *quotas):
     tree = hierarchy.merge_tree(graph, graph.strengths[0])
-    adjacency = grouping.adjacency_matrix(graph)
-    groups = {tuple(np.flatnonzero(row)) for row in grouping.tree_groups(tree, adjacency, 100, 100)}
+    return grouping.tree_groups(tree, grouping.adjacency_matrix(graph), quotas)
+
+
+def test_tuples_of_a_chain():
     # The seven nodes, and as pairs {0,1}, {2,3}, {3} + {1,2}: all ten runs of neighbours.
+    groups = {tuple(np.flatnonzero(row)) for row in groups_of(chain([0.5, 0.1, 0.9]), 100, 100, 100)}
     assert groups == {(0,), (1,), (2,), (3,), (1, 2), (0, 1, 2), (0, 1, 2, 3), (0, 1), (2, 3), (1, 2, 3)}
 
 
 def test_quota_takes_the_coarsest_pairs():
-    graph = chain([0.5, 0.1, 0.9])
-    tree = hierarchy.merge_tree(graph, graph.strengths[0])
-    groups = grouping.tree_groups(tree, grouping.adjacency_matrix(graph), 2, 0)
     # The pairs that live longest: {0,1,2} + {3} until .9, then one that ends at .5: {0} + {1,2}, or {1,2} + {3}.
+    groups = groups_of(chain([0.5, 0.1, 0.9]), 2, 0)
     assert groups[7].tolist() == [True] * 4
     assert len(groups) == 9
 
 
+def star(strengths):
+    """A middle superpixel, 0, with a neighbour on each side, which touch the middle only."""
+    labels = np.full((15, 15), 5)
+    labels[5:10, 5:10] = 0
+    labels[5:10, :5], labels[5:10, 10:], labels[:5, 5:10], labels[10:, 5:10] = 1, 2, 3, 4
+    full = graph_of(labels)
+    kept = (full.edges != 5).all(axis=1)
+    values = np.array(strengths, float)[None]
+    return dataclasses.replace(
+        full, areas=full.areas[:5], edges=full.edges[kept], lengths=full.lengths[kept], strengths=values
+    )
+
+
+def test_four_tuples_are_the_connected_sets_of_four():
+    # All five superpixels live until the first merge at .3: every set that holds the middle is a tuple of its own.
+    graph = star([0.3, 0.4, 0.5, 0.6])
+    found = {tuple(np.flatnonzero(row)) for row in groups_of(graph, 100, 100, 100)}
+    assert {group for group in found if len(group) == 4} == {(0, 1, 2, 3), (0, 1, 2, 4), (0, 1, 3, 4), (0, 2, 3, 4)}
+    fewer = {tuple(np.flatnonzero(row)) for row in groups_of(graph, 100, 100, 0)}
+    assert fewer <= found
+
+
 def test_groups_are_unions_of_disjoint_nodes(photo):
-    maps = contours.contour_maps(photo)
+    maps = gradient_maps(photo)
     graph = hierarchy.region_graph(hierarchy.superpixels(maps.mean(axis=0), 0.01), maps)
     adjacency = grouping.adjacency_matrix(graph)
-    for tree in hierarchy.merge_trees(graph):
+    for tree in hierarchy.merge_trees(graph, hierarchy.mean_colours(graph.labels, lab(photo))):
         starts, ends = tree.altitudes, tree.altitudes[tree.parents]
         members = grouping.node_members(tree.parents)
         together = grouping._neighbours(members, adjacency) & grouping._live_together(starts, ends)
-        threes = grouping._extend(np.argwhere(np.triu(together)), together, starts, ends)
-        assert len(threes) > 100
-        assert members[threes].sum(axis=1).max() == 1
+        tuples = np.arange(len(members))[:, None]
+        for size in (2, 3, 4):
+            tuples = grouping._extend(tuples, together, starts, ends)[:3000]
+            assert len(tuples) > 100
+            assert tuples.shape[1] == size
+            assert members[tuples].sum(axis=1).max() == 1
 
 
 def test_hole_of_a_ring_is_filled():
@@ -356,23 +417,105 @@ def test_diverse_order_matches_the_plain_loop(diversity):
     assert len(set(order.tolist())) == 30
 
 
+def by_name(table):
+    return dict(zip(features.FEATURES, table.T, strict=True))
+
+
 def test_features_by_hand():
-    photo = np.zeros((2, 12, 3), np.uint8)
-    photo[:, 6:] = 255
+    photo = np.full((2, 12, 3), 128, np.uint8)
+    photo[:, :6, 0] = 0
+    photo[:, 6:, 0] = 255
     graph = chain([0.5, 0.25, 1.0])
+    tree = hierarchy.merge_tree(graph, graph.strengths[0])
     masks = np.array([[True, True, False, False], [False, True, True, False]])
-    features = ranking.mask_features(graph, masks, photo)
-    assert np.allclose(features["area"], 0.5)
-    # A pixel side between two marked pixels has their strength; the other borders are not next to it.
-    assert np.allclose(features["border"], [0.25, 0.75])
-    assert np.allclose(features["raggedness"], [2 * 0.25 / 12**0.5, 4 * 0.75 / 12**0.5])
-    assert np.allclose(features["border_rank"], [1 / 6, (0.5 + 5 / 6) / 2])
-    assert np.allclose(features["contrast"], [100, 0], atol=1e-2)
-    assert np.allclose(features["spread"], [0, 50], atol=1e-2)
+    found = by_name(features.mask_features(graph, tree, masks, photo))
+    facts = {
+        "area": [0.5, 0.5],
+        "root_area": [0.5**0.5] * 2,
+        "log_area": [np.log(0.5)] * 2,
+        "perimeter": [2 / 12**0.5, 4 / 12**0.5],
+        # Sides on the frame: 6 above, 6 below, 2 at the left; 6 above and 6 below.
+        "frame": [14 / 16, 12 / 16],
+        "top": [0, 0],
+        "left": [0, 3 / 12],
+        "height": [1, 1],
+        "width": [0.5, 0.5],
+        "extent": [1, 1],
+        "aspect": [np.log(3), np.log(3)],
+        # A pixel side between two marked pixels has their strength; the other borders are not next to it.
+        "border": [0.25, 0.75],
+        "border_fine": [0.25, 0.75],
+        "border_coarse": [0.25, 0.75],
+        "border_rank": [1 / 6, (0.5 + 5 / 6) / 2],
+        "border_weak": [1, 0],
+        "contour": [2 * 0.25 / 12**0.5, 4 * 0.75 / 12**0.5],
+        "inner": [0.5, 0.25],
+        "inner_rank": [0.5, 1 / 6],
+        # 1 and 2 merge at .25, 0 joins at .5, 3 at 1: so altitudes are those of the borders.
+        "vanishes": [0.25, 0.5],
+        "vanishes_mean": [0.25, 0.75],
+        "appears": [0.5, 0.25],
+        "appears_mean": [0.5, 0.25],
+        # Black and white: the first mask is black and its neighbour white, the second is half of each, as around it.
+        "contrast_l": [1, 0],
+        "contrast_ab": [0, 0],
+        "spread_l": [0, 0.5],
+        "spread_ab": [0, 0],
+        "outlook": [1, 0],
+        "busy": [(0.5 * 2 + 0.25) / 6, (0.5 + 0.25 * 2 + 1) / 6],
+        "busy_contrast": [(0.5 * 2 + 0.25) / 6 - (0.25 + 1) / 3, 2 / 6 - 1.5 / 6],
+    }
+    assert set(facts) == set(features.FEATURES)
+    for name, values in facts.items():
+        assert np.allclose(found[name], values, atol=1e-5), name
 
 
-def test_scores_stay_between_zero_and_one():
-    extreme = {name: np.array([-1e3, 0, 1e3]) for name in ranking._SCORE_WEIGHTS}
-    scores = ranking.score(extreme)
+@pytest.mark.parametrize("shape", [(1, 9), (40, 30)])
+def test_boxes_match_a_loop(shape):
+    labels = np.random.default_rng(5).integers(0, 6, shape)
+    labels.ravel()[:6] = range(6)
+    found = np.stack(features._boxes(labels), axis=1)
+    for label, box in enumerate(found):
+        rows, columns = np.nonzero(labels == label)
+        assert box.tolist() == [rows.min(), rows.max() + 1, columns.min(), columns.max() + 1]
+
+
+@pytest.mark.parametrize("kind", ["hand-made", "learned"])
+@pytest.mark.parametrize("detector", ["gradient", "learned"])
+def test_scores_stay_between_zero_and_one(kind, detector):
+    extreme = np.repeat([[-1e3], [0], [1e3]], len(features.FEATURES), axis=1)
+    scores = ranking.score(extreme, kind, detector)
+    assert scores.shape == (3,)
     assert scores.min() >= 0
     assert scores.max() <= 1
+
+
+def test_hand_made_score_by_hand():
+    row = np.zeros((2, len(features.FEATURES)))
+    row[:, features.FEATURES.index("border_rank")] = 0.8
+    row[:, features.FEATURES.index("root_area")] = [0.5, 0.1]
+    assert np.allclose(ranking.score(row, "hand-made", "gradient"), [0.8, 0.8 * 0.75], atol=1e-4)
+
+
+def test_ultrametric_contours_by_hand():
+    graph = chain([0.5, 0.25, 1.0])
+    tree = hierarchy.merge_tree(graph, graph.strengths[0])
+    assert np.allclose(hierarchy.border_altitudes(graph, tree), [0.5, 0.25, 1.0])
+    picture = hierarchy.ultrametric_contours(graph, tree)
+    assert np.allclose(picture, [[0, 0, 0.5, 0.5, 0, 0.25, 0.25, 0, 1, 1, 0, 0]] * 2)
+
+
+def test_regions_of_an_ultrametric_map_are_those_of_the_hierarchy(photo):
+    from skimage.measure import label
+
+    contour = ultrametric_contours(photo)
+    assert contour.shape == photo.shape[:2]
+    counts = [
+        label(contour <= level, connectivity=1).max() for level in (0, *np.quantile(contour[contour > 0], [0.3, 0.6]))
+    ]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > 50
+
+
+def test_ultrametric_contours_of_nothing_are_nothing():
+    assert not ultrametric_contours(np.full((50, 60), 9, np.uint8)).any()

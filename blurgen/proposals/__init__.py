@@ -10,30 +10,42 @@ object proposal generation", TPAMI 2017.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
-from blurgen.errors import PhotoError
 from blurgen.params import Interval, Params, param
 from blurgen.proposals.regions import Proposals
 
-__all__ = ["ProposalParams", "Proposals", "object_proposals"]
+__all__ = ["ProposalParams", "Proposals", "object_proposals", "ultrametric_contours"]
+
+ContourKind = Literal["learned", "gradient"]
+ScoreKind = Literal["learned", "hand-made"]
 
 _LEAST_SIDE_PX = 32
-_PHOTO_SHAPES = "(H, W, 3) RGB or (H, W) grey"
 
 
 class ProposalParams(Params):
     """What ``object_proposals`` looks for and how many it keeps."""
 
+    contours: ContourKind = param(
+        "learned", "", "learned (a small network, from the BSDS500 photos) or gradient (no learned numbers)"
+    )
+    score: ScoreKind = param(
+        "learned", "", "learned (fitted on the BSDS500 photos, one score for either contours) or hand-made"
+    )
     working_side_px: int = param(
         512, "px", "A photo whose long side is above this is downscaled to it; none is upscaled.", low=32, high=2048
     )
     least_superpixel: float = param(
-        0.0025, "share of the photo", "Smaller superpixels are absorbed by a neighbour.", low=0.0005, high=0.1
+        0.0015, "share of the photo", "Smaller superpixels are absorbed by a neighbour.", low=0.0005, high=0.1
     )
-    pairs: int = param(1000, "", "Most pairs of neighbouring regions listed from each hierarchy.", low=0, high=5000)
+    pairs: int = param(700, "", "Most pairs of neighbouring regions listed from each hierarchy.", low=0, high=5000)
     triplets: int = param(
-        1000, "", "Most triplets of neighbouring regions listed from each hierarchy.", low=0, high=5000
+        300, "", "Most triplets of neighbouring regions listed from each hierarchy.", low=0, high=5000
+    )
+    quadruples: int = param(
+        100, "", "Most 4-tuples of neighbouring regions listed from each hierarchy.", low=0, high=5000
     )
     area_range: Interval = param((0.005, 0.8), "share of the photo", "Areas that a proposal may have.", low=0, high=1)
     diversity: float = param(
@@ -43,7 +55,7 @@ class ProposalParams(Params):
         low=0,
         high=1,
     )
-    max_proposals: int = param(500, "", "Most proposals kept of a photo.", low=1, high=5000)
+    max_proposals: int = param(1000, "", "Most proposals kept of a photo.", low=1, high=5000)
 
 
 def object_proposals(image: np.ndarray, params: ProposalParams = ProposalParams()) -> Proposals:
@@ -70,42 +82,48 @@ def object_proposals(image: np.ndarray, params: ProposalParams = ProposalParams(
         If ``image`` is not such an array.
     """
     # Imported here so that a recipe, which holds ProposalParams, can be read without cv2, scipy and higra.
-    from blurgen.proposals import contours, grouping, hierarchy, ranking
+    from blurgen.proposals import ranking, search
 
-    photo = _working_photo(image, params.working_side_px)
+    found, photo = _segmented(image, params)
+    if found is None:
+        return _no_proposals(photo.shape[:2], image.shape[:2])
+    masks, features = search.pool(found, photo, params)
+    quality = ranking.score(features, params.score, params.contours)
+    order, scores = ranking.diverse_order(masks, found.graph.areas, quality, params.diversity, params.max_proposals)
+    return Proposals(found.graph.labels, masks[order], scores, image.shape[:2])
+
+
+def ultrametric_contours(image: np.ndarray, params: ProposalParams = ProposalParams()) -> np.ndarray:
+    """The hierarchy of a photo as a picture: the altitude at which the two sides of each border merge.
+
+    Takes what ``object_proposals`` takes, and raises the same.
+
+    Returns
+    -------
+    ndarray of shape (h, w), float32
+        At the working resolution (long side at most ``params.working_side_px``), in [0, 1]: both pixels next to a
+        border have its altitude, all others 0. All 0 where ``object_proposals`` finds nothing to part.
+
+    Source: Arbelaez, Maire, Fowlkes, Malik, "Contour detection and hierarchical image segmentation", TPAMI 2011.
+    """
+    from blurgen.proposals import hierarchy
+
+    found, photo = _segmented(image, params)
+    if found is None:
+        return np.zeros(photo.shape[:2], np.float32)
+    return hierarchy.ultrametric_contours(found.graph, found.combined)
+
+
+def _segmented(image: np.ndarray, params: ProposalParams):
+    """The segmentation of a photo, or None where there is nothing to part, and the photo in working Lab."""
+    from blurgen.proposals import contours, search, working
+
+    photo = working.working_photo(image, params.working_side_px)
     if min(photo.shape[:2]) < _LEAST_SIDE_PX or not np.ptp(photo.reshape(-1, 3), axis=0).any():
-        return _no_proposals(photo.shape[:2])
-    maps = contours.contour_maps(photo)
-    labels = hierarchy.superpixels(maps.mean(axis=0), params.least_superpixel)
-    graph = hierarchy.region_graph(labels, maps)
-    if len(graph.edges) == 0:
-        return _no_proposals(photo.shape[:2])
-    trees = hierarchy.merge_trees(graph)
-    masks = grouping.candidates(graph, trees, params.pairs, params.triplets, params.area_range)
-    quality = ranking.score(ranking.mask_features(graph, masks, photo))
-    order, scores = ranking.diverse_order(masks, graph.areas, quality, params.diversity, params.max_proposals)
-    return Proposals(labels, masks[order], scores)
+        return None, photo
+    return search.segment(contours.contour_maps(photo, params.contours), photo, params.least_superpixel), photo
 
 
-def _working_photo(image: np.ndarray, side_px: int) -> np.ndarray:
-    """Check ``image`` and bring it to (h, w, 3) uint8 with its long side at most ``side_px``."""
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        kind = f"{image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise PhotoError(
-            f"a photo must be a uint8 array of shape {_PHOTO_SHAPES}, this one is {kind}; convert it first"
-        )
-    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or image.size == 0:
-        raise PhotoError(f"a photo must have shape {_PHOTO_SHAPES}, this one has {image.shape}")
-    from cv2 import INTER_AREA, resize
-
-    photo = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
-    ratio = side_px / max(photo.shape[:2])
-    if ratio >= 1:
-        return photo
-    height, width = (max(1, round(side * ratio)) for side in photo.shape[:2])
-    return resize(photo, (width, height), interpolation=INTER_AREA)
-
-
-def _no_proposals(shape: tuple[int, int]) -> Proposals:
+def _no_proposals(working: tuple[int, int], full: tuple[int, int]) -> Proposals:
     """An honest nothing: one superpixel and no proposal."""
-    return Proposals(np.zeros(shape, np.int32), np.zeros((0, 1), bool), np.zeros(0, np.float32))
+    return Proposals(np.zeros(working, np.int32), np.zeros((0, 1), bool), np.zeros(0, np.float32), full)

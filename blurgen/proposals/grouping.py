@@ -17,17 +17,17 @@ _BLOCK_ROWS = 128  # of the overlap matrix computed at a time, so that it stays 
 
 
 def candidates(
-    graph: RegionGraph, trees: list[Hierarchy], pairs: int, triplets: int, area_range: tuple[float, float]
+    graph: RegionGraph, trees: list[Hierarchy], quotas: tuple[int, int, int], area_range: tuple[float, float]
 ) -> np.ndarray:
-    """Singles, pairs and triplets of all hierarchies, holes filled, without near duplicates.
+    """Singles, pairs, triplets and 4-tuples of all hierarchies, holes filled, without near duplicates.
 
     Parameters
     ----------
     graph : RegionGraph
     trees : list of Hierarchy
         Over the superpixels of ``graph``.
-    pairs, triplets : int
-        Most of them listed from each hierarchy, coarsest first.
+    quotas : tuple of int
+        Most pairs, triplets and 4-tuples listed from each hierarchy, coarsest first.
     area_range : tuple of float
         Least and greatest share of the photo, both inclusive.
 
@@ -36,8 +36,7 @@ def candidates(
     ndarray of shape (P, L), bool
     """
     adjacency = adjacency_matrix(graph)
-    groups = [tree_groups(tree, adjacency, pairs, triplets) for tree in trees]
-    masks = unique_rows(np.concatenate(groups))
+    masks = unique_rows(np.concatenate([tree_groups(tree, adjacency, quotas) for tree in trees]))
     masks = unique_rows(fill_holes(masks, adjacency, touches_frame(graph.labels)))
     shares = masks @ graph.areas / graph.areas.sum()
     masks = masks[(shares >= area_range[0]) & (shares <= area_range[1])]
@@ -69,24 +68,33 @@ def node_members(parents: np.ndarray) -> np.ndarray:
     return members
 
 
-def tree_groups(tree: Hierarchy, adjacency: np.ndarray, pairs: int, triplets: int) -> np.ndarray:
-    """All regions of a hierarchy, and the pairs and triplets that stand side by side at some level of it.
+def tree_groups(tree: Hierarchy, adjacency: np.ndarray, quotas: tuple[int, ...]) -> np.ndarray:
+    """All regions of a hierarchy, and the tuples of regions that stand side by side at some level of it.
 
-    A region lives from its own altitude to its parent's. A group comes before another if it vanishes at a higher
-    altitude; the first ``pairs`` and the first ``triplets`` are listed, triplets as extensions of the listed pairs.
+    A region lives from its own altitude to its parent's. A tuple comes before another if it vanishes at a higher
+    altitude; of each size the first ones are listed, longer tuples as extensions of the listed shorter ones.
+
+    Parameters
+    ----------
+    tree : Hierarchy
+    adjacency : ndarray of shape (L, L), bool
+    quotas : tuple of int
+        Most tuples of 2, 3, ... regions.
 
     Returns
     -------
     ndarray of shape (any, L), bool
     """
     members = node_members(tree.parents)
-    ends = tree.altitudes[tree.parents]
-    together = _neighbours(members, adjacency) & _live_together(tree.altitudes, ends)
-    twos = np.argwhere(np.triu(together))
-    twos = twos[_coarsest_first(ends, twos)][:pairs]
-    threes = _extend(twos, together, tree.altitudes, ends)
-    threes = threes[_coarsest_first(ends, threes)][:triplets]
-    return np.concatenate([members, members[twos].any(axis=1), members[threes].any(axis=1)])
+    starts, ends = tree.altitudes, tree.altitudes[tree.parents]
+    together = _neighbours(members, adjacency) & _live_together(starts, ends)
+    tuples = np.arange(len(members))[:, None]
+    groups = [members]
+    for quota in quotas:
+        tuples = _extend(tuples, together, starts, ends)
+        tuples = tuples[_coarsest_first(ends, tuples)[:quota]]
+        groups.append(np.logical_or.reduce([members[column] for column in tuples.T]))
+    return np.concatenate(groups)
 
 
 def _neighbours(members: np.ndarray, adjacency: np.ndarray) -> np.ndarray:
@@ -100,23 +108,23 @@ def _live_together(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return np.maximum.outer(starts, starts) < np.minimum.outer(ends, ends)
 
 
-def _coarsest_first(ends: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Order of groups of nodes (G, 2 or 3) by the altitude at which the first of each vanishes, highest first."""
-    return np.argsort(-ends[groups].min(axis=1), kind="stable")
+def _coarsest_first(ends: np.ndarray, tuples: np.ndarray) -> np.ndarray:
+    """Order of tuples of nodes (T, K) by the altitude at which the first of each vanishes, highest first."""
+    return np.argsort(-ends[tuples].min(axis=1), kind="stable")
 
 
-def _extend(twos: np.ndarray, together: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Triplets of nodes (T, 3): each pair (P, 2) with a third that touches either and lives while both do.
+def _extend(tuples: np.ndarray, together: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Tuples of nodes (T, K + 1), ascending: each of (T, K) with a node that touches one of it and lives while all do.
 
     Nodes that live at the same level never share a superpixel.
     """
-    third = together[twos[:, 0]] | together[twos[:, 1]]
-    third &= (starts < ends[twos].min(axis=1)[:, None]) & (ends > starts[twos].max(axis=1)[:, None])
-    rows, nodes = np.nonzero(third)
-    threes = np.sort(np.column_stack([twos[rows], nodes]), axis=1)
-    threes = threes[(threes[:, 0] < threes[:, 1]) & (threes[:, 1] < threes[:, 2])]
-    codes = np.unique(np.ravel_multi_index(tuple(threes.T), (len(starts),) * 3))
-    return np.column_stack(np.unravel_index(codes, (len(starts),) * 3))
+    partner = np.logical_or.reduce([together[column] for column in tuples.T])
+    partner &= (starts < ends[tuples].min(axis=1)[:, None]) & (ends > starts[tuples].max(axis=1)[:, None])
+    rows, nodes = np.nonzero(partner)
+    longer = np.sort(np.column_stack([tuples[rows], nodes]), axis=1)
+    longer = longer[(longer[:, 1:] > longer[:, :-1]).all(axis=1)]
+    shape = (len(starts),) * longer.shape[1]
+    return np.column_stack(np.unravel_index(np.unique(np.ravel_multi_index(tuple(longer.T), shape)), shape))
 
 
 def fill_holes(masks: np.ndarray, adjacency: np.ndarray, frame: np.ndarray) -> np.ndarray:
@@ -133,15 +141,17 @@ def fill_holes(masks: np.ndarray, adjacency: np.ndarray, frame: np.ndarray) -> n
     -------
     ndarray of shape (P, L), bool
     """
-    outside = ~masks & frame
-    links = adjacency.astype(np.float32)
-    active = np.arange(len(masks))
-    while len(active):
-        now = outside[active]
-        grown = now | ((now.astype(np.float32) @ links > 0) & ~masks[active])
-        outside[active] = grown
-        active = active[(grown != now).any(axis=1)]
-    return ~outside
+    # One row of bits a superpixel, one bit a mask: what is outside of the mask, and reached from the frame.
+    outside = np.packbits(~masks.T, axis=1)
+    reached = outside * frame[:, None]
+    neighbours = [np.flatnonzero(row) for row in adjacency]
+    order = [*range(len(frame)), *reversed(range(len(frame)))]
+    before = None
+    while before is None or not np.array_equal(before, reached):
+        before = reached.copy()
+        for place in order:
+            reached[place] |= np.bitwise_or.reduce(reached[neighbours[place]], axis=0) & outside[place]
+    return ~np.unpackbits(reached, axis=1, count=len(masks)).astype(bool).T
 
 
 def unique_rows(masks: np.ndarray) -> np.ndarray:

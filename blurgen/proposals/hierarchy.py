@@ -11,6 +11,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from skimage.segmentation import watershed
 
+from blurgen.proposals.gradient import lab_units
+
 _WATERSHED_SIGMA_PX = 1.25
 
 
@@ -30,6 +32,8 @@ class RegionGraph:
         Length of each border in pixel sides.
     strengths : ndarray of shape (S, E), float64
         Mean contour strength along each border in each of S contour maps, in [0, 1].
+    busy : ndarray of shape (L,), float64
+        Mean contour strength, over all maps, of the pixels of each superpixel.
     """
 
     labels: np.ndarray
@@ -37,6 +41,7 @@ class RegionGraph:
     edges: np.ndarray
     lengths: np.ndarray
     strengths: np.ndarray
+    busy: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,8 @@ def region_graph(labels: np.ndarray, contours: np.ndarray) -> RegionGraph:
     sums = [np.bincount(inverse, weights=row, minlength=len(codes)) for row in values]
     edges = np.stack(np.divmod(codes, count), axis=1)
     areas = np.bincount(labels.ravel(), minlength=count)
-    return RegionGraph(labels, areas, edges, lengths, np.array(sums) / lengths)
+    busy = np.bincount(labels.ravel(), weights=contours.mean(axis=0).ravel(), minlength=count) / areas
+    return RegionGraph(labels, areas, edges, lengths, np.array(sums) / lengths, busy)
 
 
 def _borders(labels: np.ndarray, contours: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -125,9 +131,33 @@ def _borders(labels: np.ndarray, contours: np.ndarray) -> tuple[np.ndarray, np.n
     return np.minimum(one, two), np.maximum(one, two), values
 
 
-def merge_trees(graph: RegionGraph) -> list[Hierarchy]:
-    """One hierarchy of each contour map of the graph, then one of their mean."""
-    return [merge_tree(graph, strengths) for strengths in (*graph.strengths, graph.strengths.mean(axis=0))]
+def merge_trees(graph: RegionGraph, colours: np.ndarray) -> list[Hierarchy]:
+    """Hierarchies over the same superpixels: one by colour, one of each contour map, and the combined one, last.
+
+    Parameters
+    ----------
+    graph : RegionGraph
+    colours : ndarray of shape (L, 3), float64
+        Mean CIE Lab colour of each superpixel.
+    """
+    by_contour = [merge_tree(graph, strengths) for strengths in (*graph.strengths, graph.strengths.mean(axis=0))]
+    return [colour_tree(graph, colours), *by_contour]
+
+
+def mean_colours(labels: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """Mean colour of each superpixel of (H, W) labels in an 8-bit Lab photo (H, W, 3): (L, 3) float64, Lab units."""
+    areas = np.bincount(labels.ravel())
+    sums = [np.bincount(labels.ravel(), weights=plane.ravel()) for plane in cv2.split(lab_units(photo))]
+    return np.stack(sums, axis=1) / areas[:, None]
+
+
+def colour_tree(graph: RegionGraph, colours: np.ndarray) -> Hierarchy:
+    """Merge the two neighbours whose union adds least to the variance of colour, again and again.
+
+    Source: Ward, "Hierarchical grouping to optimize an objective function", JASA 1963.
+    """
+    tree, altitudes = higra.binary_partition_tree_ward_linkage(_adjacency(graph), colours, graph.areas.astype(float))
+    return _hierarchy(tree, np.sqrt(altitudes / max(altitudes.max(), 1e-12)))
 
 
 def merge_tree(graph: RegionGraph, strengths: np.ndarray) -> Hierarchy:
@@ -145,12 +175,46 @@ def merge_tree(graph: RegionGraph, strengths: np.ndarray) -> Hierarchy:
 
     Source: Arbelaez, Maire, Fowlkes, Malik, "Contour detection and hierarchical image segmentation", TPAMI 2011.
     """
+    weights, lengths = strengths.astype(np.float64), graph.lengths.astype(np.float64)
+    return _hierarchy(*higra.binary_partition_tree_average_linkage(_adjacency(graph), weights, lengths))
+
+
+def _adjacency(graph: RegionGraph) -> higra.UndirectedGraph:
     adjacency = higra.UndirectedGraph(len(graph.areas))
     adjacency.add_edges(graph.edges[:, 0], graph.edges[:, 1])
-    lengths = graph.lengths.astype(np.float64)
-    tree, altitudes = higra.binary_partition_tree_average_linkage(adjacency, strengths.astype(np.float64), lengths)
+    return adjacency
+
+
+def _hierarchy(tree: higra.Tree, altitudes: np.ndarray) -> Hierarchy:
     parents = tree.parents().astype(np.int64)
     return Hierarchy(parents, _monotone(parents, altitudes))
+
+
+def ultrametric_contours(graph: RegionGraph, tree: Hierarchy) -> np.ndarray:
+    """Ultrametric contour map: the altitude at which the two sides of each border merge.
+
+    Returns
+    -------
+    ndarray of shape (H, W), float32
+        In [0, 1]; both pixels next to a border have its altitude (the highest of their borders), all others 0. The
+        connected parts of ``map <= t`` and the borders up to t are the regions of the hierarchy at altitude t.
+    """
+    merged = np.zeros((len(graph.areas),) * 2, np.float32)
+    merged[tuple(graph.edges.T)] = border_altitudes(graph, tree)
+    merged = np.maximum(merged, merged.T)
+    labels = graph.labels
+    contours = np.zeros(labels.shape, np.float32)
+    for one, two in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        altitude = merged[labels[one], labels[two]]
+        np.maximum(contours[one], altitude, out=contours[one])
+        np.maximum(contours[two], altitude, out=contours[two])
+    return contours
+
+
+def border_altitudes(graph: RegionGraph, tree: Hierarchy) -> np.ndarray:
+    """Altitude of the lowest common ancestor of the two superpixels of each border: (E,) float64."""
+    finder = higra.Tree(tree.parents).lowest_common_ancestor_preprocess()
+    return tree.altitudes[finder.lca(*graph.edges.T.copy())]
 
 
 def _monotone(parents: np.ndarray, altitudes: np.ndarray) -> np.ndarray:

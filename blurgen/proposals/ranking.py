@@ -2,92 +2,64 @@
 
 from __future__ import annotations
 
-import cv2
+import io
+from functools import cache
+from importlib.resources import files
+
 import numpy as np
 
-from blurgen.proposals.grouping import adjacency_matrix
-from blurgen.proposals.hierarchy import RegionGraph
+from blurgen.proposals.features import FEATURES
 
-# Linear estimate of the Jaccard index with the closest object: least squares on the training photos of BSDS500, rounded
-# by hand. The two areas together favour about 0.3 of the photo, the rest favours strong smooth borders.
-_SCORE_OFFSET = -0.39
-_SCORE_WEIGHTS = {
-    "root_area": 2.0,
-    "area": -1.85,
-    "contrast": 0.004,
-    "spread": -0.003,
-    "border": 0.85,
-    "border_rank": 0.2,
-    "raggedness": -0.04,
-}
+_FRONT = 256  # masks compared at a time
+FAR = 5.0
+"""Standard deviations from the mean; the learned score takes a feature beyond as that far."""
+_STEP = 2.0**-14  # scores are multiples of this, so that the last bits of a float don't decide who is first
 
 
-def mask_features(graph: RegionGraph, masks: np.ndarray, photo: np.ndarray) -> dict[str, np.ndarray]:
-    """Measure masks from their superpixels.
+def score(features: np.ndarray, kind: str, contours: str) -> np.ndarray:
+    """How good a mask is likely to be.
 
     Parameters
     ----------
-    graph : RegionGraph
-    masks : ndarray of shape (P, L), bool
-        No mask is empty.
-    photo : ndarray of shape (H, W, 3), uint8
-        RGB, as ``graph.labels``.
+    features : ndarray of shape (P, len(FEATURES)), float64
+    kind : str
+        ``hand-made``: a strong border (rank among all borders of the photo) and an area that is neither tiny nor all.
+        ``learned``: a small network that estimates the Jaccard index with the closest object, fitted on BSDS500.
+    contours : str
+        The detector that the features come from: each has a learned score of its own.
 
     Returns
     -------
-    dict of ndarray of shape (P,), float64
-        ``area``, ``root_area``: share of the photo and its square root. ``border``: mean contour strength along the
-        border inside the photo, [0, 1]; ``border_rank``: the same with each strength replaced by the share of all
-        borders that are weaker; ``raggedness``: sum of the strength along the border over the root of the area in px.
-        ``contrast``: distance of the mean colour from that of the superpixels around; ``spread``: standard deviation
-        of colour inside; both in CIE Lab units.
+    ndarray of shape (P,), float64
+        In [0, 1].
     """
-    area = masks @ graph.areas
-    share = area / graph.areas.sum()
-    features = {"area": share, "root_area": np.sqrt(share)}
-    return features | _border_features(graph, masks, area) | _colour_features(graph, masks, area, photo)
+    value = _hand_made(features) if kind == "hand-made" else _perceptron(features, *_weights(contours))
+    return np.rint(np.clip(value, 0, 1) / _STEP) * _STEP
 
 
-def _border_features(graph: RegionGraph, masks: np.ndarray, area: np.ndarray) -> dict[str, np.ndarray]:
-    strength = graph.strengths.mean(axis=0)
-    border = masks[:, graph.edges[:, 0]] != masks[:, graph.edges[:, 1]]
-    length = np.maximum(border @ graph.lengths, 1)
-    total = _totals(border, graph.lengths * strength)
-    order = np.argsort(strength, kind="stable")
-    weaker = np.empty(len(strength))
-    weaker[order] = (np.cumsum(graph.lengths[order]) - graph.lengths[order] / 2) / graph.lengths.sum()
-    return {
-        "border": total / length,
-        "border_rank": _totals(border, graph.lengths * weaker) / length,
-        "raggedness": total / np.sqrt(area),
-    }
+def _hand_made(features: np.ndarray) -> np.ndarray:
+    """Rank of the border, times a bump over the root of the area: 1 at a quarter of the photo, .6 at none and all."""
+    side, border = (features[:, FEATURES.index(name)] for name in ("root_area", "border_rank"))
+    return border * (1 - ((side - 0.5) / 0.8) ** 2)
 
 
-def _colour_features(
-    graph: RegionGraph, masks: np.ndarray, area: np.ndarray, photo: np.ndarray
-) -> dict[str, np.ndarray]:
-    lab = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).reshape(-1, 3)
-    planes = [*lab.T, (lab**2).sum(axis=1)]
-    sums = [np.bincount(graph.labels.ravel(), weights=plane, minlength=len(graph.areas)) for plane in planes]
-    inside = np.stack([_totals(masks, plane) for plane in sums]) / area
-    variance = inside[3] - (inside[:3] ** 2).sum(axis=0)
-    around = (masks.astype(np.float32) @ adjacency_matrix(graph).astype(np.float32) > 0) & ~masks
-    ring = np.stack([_totals(around, plane) for plane in sums[:3]]) / np.maximum(around @ graph.areas, 1)
-    return {
-        "contrast": np.sqrt(((inside[:3] - ring) ** 2).sum(axis=0)),
-        "spread": np.sqrt(np.maximum(variance, 0)),
-    }
+def _perceptron(features: np.ndarray, *layers: np.ndarray) -> np.ndarray:
+    """Standardise by the first array (mean and deviation), then (weights, biases) with rectifiers between."""
+    (mean, deviation), *layers = layers
+    value = np.clip((features - mean) / deviation, -FAR, FAR)
+    *hidden, (weights, biases) = zip(layers[::2], layers[1::2], strict=True)
+    for matrix, offsets in hidden:
+        value = np.maximum(value @ matrix.T + offsets, 0)
+    return (value @ weights.T + biases)[:, 0]
 
 
-def _totals(sets: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Sum of ``values`` (N,) float64 over each set (P, N) bool. Not ``@``: BLAS may add in an order of its own."""
-    return np.einsum("pn,n->p", sets.astype(np.float64), values)
-
-
-def score(features: dict[str, np.ndarray]) -> np.ndarray:
-    """Estimated Jaccard index of each mask with the best object: (P,) float64 in [0, 1]."""
-    terms = [weight * features[name] for name, weight in _SCORE_WEIGHTS.items()]
-    return np.clip(_SCORE_OFFSET + np.sum(terms, axis=0), 0, 1)
+@cache
+def _weights(contours: str) -> list[np.ndarray]:
+    """The learned score of a detector: [mean and deviation (2, F), weights, biases, weights, biases, ...]."""
+    data = files("blurgen.proposals").joinpath("weights/scores.npz").read_bytes()
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        names = sorted(name for name in arrays.files if name.startswith(f"{contours}."))
+        return [arrays[name].astype(np.float64) for name in names]
 
 
 def diverse_order(
@@ -120,15 +92,42 @@ def diverse_order(
     members = masks.astype(np.float32)
     weighted = members * areas.astype(np.float32)
     sizes = weighted.sum(axis=1)
+
+    def jaccard(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        common = weighted[rows] @ members[columns].T
+        return common / (sizes[rows, None] + sizes[columns] - common)
+
     quality = ((1 - diversity) * np.asarray(scores) + diversity).astype(np.float32)
     overlap = np.zeros(len(masks), np.float32)
-    order = np.zeros(min(count, len(masks)), np.int64)
-    relevance = np.zeros(len(order), np.float32)
-    for place in range(len(order)):
+    everything = np.arange(len(masks))
+    order, relevance = everything[:0], quality[:0]
+    while len(order) < min(count, len(masks)):
         value = quality - np.float32(diversity) * overlap
-        best = order[place] = value.argmax()
-        relevance[place] = value[best]
+        ranked = np.argsort(-value, kind="stable")
+        front, behind = ranked[:_FRONT], value[ranked[_FRONT]] if len(masks) > _FRONT else -np.inf
+        picks, values = _take(quality[front], overlap[front], jaccard(front, front), diversity, behind)
+        taken = front[picks]
+        quality[taken] = -np.inf
+        overlap = np.maximum(overlap, jaccard(everything, taken).max(axis=1))
+        order, relevance = np.append(order, taken), np.append(relevance, values)
+    return order[:count], np.clip(relevance[:count], 0, 1)
+
+
+def _take(
+    quality: np.ndarray, overlap: np.ndarray, table: np.ndarray, diversity: float, behind: float
+) -> tuple[list[int], list[np.float32]]:
+    """Take the best of a few masks one by one, as long as none that is not among them can be better.
+
+    Values only fall while masks are taken, so the others never rise above ``behind``, the best of them at the start.
+    """
+    picks, values = [], []
+    for _ in range(len(quality)):
+        value = quality - np.float32(diversity) * overlap
+        best = int(value.argmax())
+        if (picks and value[best] < behind) or np.isneginf(value[best]):
+            break
+        picks.append(best)
+        values.append(value[best])
         quality[best] = -np.inf
-        common = weighted @ members[best]
-        np.maximum(overlap, common / (sizes + sizes[best] - common), out=overlap)
-    return order, np.clip(relevance, 0, 1)
+        overlap = np.maximum(overlap, table[best])
+    return picks, values

@@ -50,17 +50,39 @@ def provenance_lines(provenance: dict) -> tuple[str, str]:
     """The story of a pair in two short lines."""
     side = "outside" if provenance["inverted"] else "inside"
     region = f"{provenance['mask_kind']} {provenance['region']} (score {provenance['score']:.2f})"
-    photo = str(provenance.get("photo", ""))
     return (
-        f"#{provenance['pair']}  {photo if len(photo) <= 40 else '...' + photo[-37:]}  {blur_of(provenance)}",
+        f"#{provenance['pair']}  {shortened(str(provenance.get('photo', '')))}  {blur_of(provenance)}",
         f"{side} of {region}, {provenance['blurred_share']:.0%} blurred, fill {provenance['fill']}",
     )
+
+
+def shortened(name: str) -> str:
+    """The end of a long name: 40 characters at most."""
+    return name if len(name) <= 40 else "..." + name[-37:]
+
+
+def scaled(shape: tuple[int, int], ratio: float) -> tuple[int, int]:
+    """Height and width times ``ratio``, at least 1 px each."""
+    height, width = (max(1, round(side * ratio)) for side in shape)
+    return height, width
+
+
+def resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """``image`` (H, W, 3) uint8 at ``shape``: averages when it gets smaller, its own px when it gets larger."""
+    smaller = shape[0] * shape[1] < image.shape[0] * image.shape[1]
+    return cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_NEAREST)
+
+
+def outlined(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Draw the rim of ``mask`` (h, w) bool, 1 px inside of it, into ``picture`` (h, w, 3) uint8, which is returned."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(picture, contours, -1, OUTLINE, 1)
 
 
 def _draw_pair(sheet: Image.Image, draw: ImageDraw.ImageDraw, pair: Pair, corner: tuple[int, int]) -> None:
     left, top = corner
     sheet.paste(Image.fromarray(_thumb(pair.image)), (left, top))
-    sheet.paste(Image.fromarray(_outlined(pair)), (left + THUMB_PX + 2, top))
+    sheet.paste(Image.fromarray(_pair_outlined(pair)), (left + THUMB_PX + 2, top))
     kernel = Image.fromarray(_kernel_picture(blur_of(pair.provenance)))
     sheet.paste(kernel, (left + 2 * THUMB_PX + 2 - KERNEL_PX, top + THUMB_PX - KERNEL_PX))
     font = ImageFont.load_default(TEXT_PX)
@@ -71,20 +93,19 @@ def _draw_pair(sheet: Image.Image, draw: ImageDraw.ImageDraw, pair: Pair, corner
 def _thumb(image: np.ndarray, around: tuple[int, int, int] = PAPER) -> np.ndarray:
     """Fit into a square of THUMB_PX, on the colour of the paper or another."""
     ratio = THUMB_PX / max(image.shape[:2])
-    height, width = (max(1, round(side * ratio)) for side in image.shape[:2])
+    height, width = scaled(image.shape[:2], ratio)
     square = np.full((THUMB_PX, THUMB_PX, 3), around, np.uint8)
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_NEAREST)
+    small = resized(image, (height, width))
     top, left = (THUMB_PX - height) // 2, (THUMB_PX - width) // 2
     square[top : top + height, left : left + width] = small
     return square
 
 
-def _outlined(pair: Pair) -> np.ndarray:
+def _pair_outlined(pair: Pair) -> np.ndarray:
     dimmed = np.where(pair.mask[..., None], pair.image, pair.image // 3 + 20)
     thumb = _thumb(dimmed)
     mask = _thumb(np.repeat(pair.mask[..., None] * np.uint8(255), 3, axis=2), (0, 0, 0))[..., 0]
-    contours, _ = cv2.findContours((mask > 127).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(thumb, contours, -1, OUTLINE, 1)
+    return outlined(thumb, mask > 127)
 
 
 def blur_of(provenance: dict) -> Blur:

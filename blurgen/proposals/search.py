@@ -1,0 +1,41 @@
+"""From contour maps to candidates with features: the steps between a photo and its ranked proposals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from blurgen.proposals import ProposalParams
+from blurgen.proposals.features import mask_features
+from blurgen.proposals.grouping import candidates
+from blurgen.proposals.hierarchy import Hierarchy, RegionGraph, mean_colours, merge_trees, region_graph, superpixels
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The superpixels of a photo, and their hierarchies: by colour, of each contour map, and the combined one, last."""
+
+    graph: RegionGraph
+    trees: list[Hierarchy]
+
+    @property
+    def combined(self) -> Hierarchy:
+        """The hierarchy of all contour maps together."""
+        return self.trees[-1]
+
+
+def segment(maps: np.ndarray, photo: np.ndarray, least_superpixel: float) -> Segmentation | None:
+    """Superpixels and hierarchies; None if all is one superpixel.
+
+    ``maps`` are the contours, (S, H, W) float32, of ``photo``, (H, W, 3) uint8 in 8-bit Lab.
+    """
+    graph = region_graph(superpixels(maps.mean(axis=0), least_superpixel), maps)
+    return Segmentation(graph, merge_trees(graph, mean_colours(graph.labels, photo))) if len(graph.edges) else None
+
+
+def pool(found: Segmentation, photo: np.ndarray, params: ProposalParams) -> tuple[np.ndarray, np.ndarray]:
+    """All candidates, (P, L) bool, and their features, (P, F) float64. ``photo`` is the 8-bit Lab of the maps."""
+    quotas = (params.pairs, params.triplets, params.quadruples)
+    masks = candidates(found.graph, found.trees, quotas, params.area_range)
+    return masks, mask_features(found.graph, found.combined, masks, photo)

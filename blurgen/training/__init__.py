@@ -1,0 +1,1 @@
+"""Training with torch. The only package that imports it; generating pairs needs none of this."""

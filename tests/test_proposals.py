@@ -270,10 +270,18 @@ def test_small_basin_goes_through_its_weakest_border_only():
     assert absorbed[0] == absorbed[1] != absorbed[2]
 
 
+def test_merging_the_graph_is_measuring_the_merged_labels(photo):
+    maps = gradient_maps(photo)
+    graph = hierarchy.superpixels(maps, 0.002)
+    measured = hierarchy.region_graph(graph.labels, maps)
+    for field in dataclasses.fields(graph):
+        assert np.allclose(getattr(graph, field.name), getattr(measured, field.name)), field.name
+
+
 def test_superpixels_are_connected_and_large_enough(photo):
     from skimage.measure import label
 
-    labels = hierarchy.superpixels(gradient_maps(photo).mean(axis=0), 0.004)
+    labels = hierarchy.superpixels(gradient_maps(photo), 0.004).labels
     assert np.bincount(labels.ravel()).min() >= 0.004 * labels.size
     assert label(labels, background=-1, connectivity=2).max() == labels.max() + 1
 
@@ -319,16 +327,15 @@ def test_four_tuples_are_the_connected_sets_of_four():
 
 
 def test_groups_are_unions_of_disjoint_nodes(photo):
-    maps = gradient_maps(photo)
-    graph = hierarchy.region_graph(hierarchy.superpixels(maps.mean(axis=0), 0.01), maps)
+    graph = hierarchy.superpixels(gradient_maps(photo), 0.01)
     adjacency = grouping.adjacency_matrix(graph)
     for tree in hierarchy.merge_trees(graph, hierarchy.mean_colours(graph.labels, lab(photo))):
         starts, ends = tree.altitudes, tree.altitudes[tree.parents]
         members = grouping.node_members(tree.parents)
-        together = grouping._neighbours(members, adjacency) & grouping._live_together(starts, ends)
+        together = grouping._neighbours(tree.parents, adjacency) & grouping._live_together(starts, ends)
         tuples = np.arange(len(members))[:, None]
         for size in (2, 3, 4):
-            tuples = grouping._extend(tuples, together, starts, ends)[:3000]
+            tuples = grouping._extend(tuples, together, starts, ends, 3000)
             assert len(tuples) > 100
             assert tuples.shape[1] == size
             assert members[tuples].sum(axis=1).max() == 1
@@ -467,7 +474,7 @@ def test_features_by_hand():
     }
     assert set(facts) == set(features.FEATURES)
     for name, values in facts.items():
-        assert np.allclose(found[name], values, atol=1e-5), name
+        assert np.allclose(found[name], values, atol=1e-3), name  # sums are rounded to 1/256 px
 
 
 @pytest.mark.parametrize("shape", [(1, 9), (40, 30)])

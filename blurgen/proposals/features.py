@@ -1,7 +1,7 @@
 """What a mask looks like, in thirty numbers: size, shape, border, hierarchy and colour.
 
-Every sum is one of whole multiples of 2^-20 in float64, which is exact, so that no feature depends on the order in
-which a BLAS adds.
+Every sum is one of whole numbers, small enough for the float that holds them, so that no feature depends on the order
+in which a BLAS adds.
 
 Source: the features of Pont-Tuset, Arbelaez, Barron, Marques, Malik, TPAMI 2017, section 5.3 (areas, perimeter, contour
 strength, altitudes, bounding box), and colour beside them.
@@ -24,7 +24,9 @@ FEATURES = (
 )
 """Names of the columns of ``mask_features``."""
 
-_STEP = 2.0**-20
+_BEYOND = np.int16(2**15 - 1)  # the working side is at most 2048 px
+_BORDER_STEP = 2.0**-8  # of lengths in px times strengths of at most 1
+_COLOUR_STEP = 2.0**-20  # of areas in px times colours of about 1
 
 
 def mask_features(graph: RegionGraph, tree: Hierarchy, masks: np.ndarray, photo: np.ndarray) -> np.ndarray:
@@ -67,9 +69,9 @@ def _size_and_box(graph: RegionGraph, masks: np.ndarray, area: np.ndarray) -> di
     rows, columns = graph.labels.shape
     share = area / graph.labels.size
     top, bottom, left, right = _boxes(graph.labels)
-    box_top, box_left = (np.where(masks, first, 2**30).min(axis=1) for first in (top, left))
-    box_bottom, box_right = (np.where(masks, last, 0).max(axis=1) for last in (bottom, right))
-    height, width = box_bottom - box_top, box_right - box_left
+    box_top, box_left = (np.where(masks, first, _BEYOND).min(axis=1) for first in (top, left))
+    box_bottom, box_right = (np.where(masks, last, np.int16(0)).max(axis=1) for last in (bottom, right))
+    height, width = (box_bottom - box_top).astype(np.int64), (box_right - box_left).astype(np.int64)
     return {
         "area": share,
         "root_area": np.sqrt(share),
@@ -84,27 +86,28 @@ def _size_and_box(graph: RegionGraph, masks: np.ndarray, area: np.ndarray) -> di
 
 
 def _boxes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Bounding box of each superpixel: first and last + 1 row, first and last + 1 column, each (L,) int64."""
+    """Bounding box of each superpixel: first and last + 1 row, first and last + 1 column, each (L,) int16."""
     count = int(labels.max()) + 1
     found = []
     for lines in (labels, labels.T):
         there = np.zeros((len(lines), count), bool)
         there[np.arange(len(lines))[:, None], lines] = True
         found += [there.argmax(axis=0), len(lines) - there[::-1].argmax(axis=0)]
-    return tuple(found)
+    return tuple(side.astype(np.int16) for side in found)
 
 
 def _border(graph: RegionGraph, tree: Hierarchy, masks: np.ndarray, area: np.ndarray) -> dict[str, np.ndarray]:
-    one, two = (masks[:, ends] for ends in graph.edges.T)
-    strength, altitude = graph.strengths.mean(axis=0), border_altitudes(graph, tree)
+    altitude, strength = border_altitudes(graph, tree), graph.strengths.mean(axis=0)
     rank = _share_weaker(strength, graph.lengths)
     measures = (strength, graph.strengths[0], graph.strengths[-1], rank, rank < 0.5, altitude)
-    table = _steps(graph.lengths * np.stack([np.ones_like(strength), *measures])).T
-    outer, inner = _sums(one != two, table), _sums(one & two, table)
+    table = graph.lengths * np.stack([np.ones_like(strength), *measures])
+    order = np.argsort(altitude, kind="stable")
+    one, two = (masks[:, ends[order]] for ends in graph.edges.T)
+    crossed, enclosed = one != two, one & two
+    outer, inner = (_sums(sets, table[:, order].T, _BORDER_STEP) for sets in (crossed, enclosed))
     length, inner_length = np.maximum(outer[0], 1), np.maximum(inner[0], 1)
     root = np.sqrt(area)
     frame = masks @ _frame_lengths(graph.labels)
-    order = np.argsort(altitude, kind="stable")
     return {
         "perimeter": outer[0] / root,
         "frame": frame / np.maximum(frame + outer[0], 1),
@@ -116,9 +119,9 @@ def _border(graph: RegionGraph, tree: Hierarchy, masks: np.ndarray, area: np.nda
         "contour": outer[1] / root,
         "inner": inner[1] / inner_length,
         "inner_rank": inner[4] / inner_length,
-        "vanishes": _first(one != two, order, altitude),
+        "vanishes": _first(crossed, altitude[order]),
         "vanishes_mean": outer[6] / length,
-        "appears": _first(one & two, order[::-1], altitude),
+        "appears": _first(enclosed[:, ::-1], altitude[order[::-1]]),
         "appears_mean": inner[6] / inner_length,
     }
 
@@ -137,11 +140,10 @@ def _frame_lengths(labels: np.ndarray) -> np.ndarray:
     return np.bincount(sides, minlength=int(labels.max()) + 1)
 
 
-def _first(sets: np.ndarray, order: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The value of the first member of each set (P, E) bool in this order; 0 for an empty set."""
-    ordered = sets[:, order]
-    place = ordered.argmax(axis=1)
-    return np.where(ordered[np.arange(len(sets)), place], values[order][place], 0)
+def _first(sets: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The value of the first member of each set (P, E) bool; 0 for an empty set."""
+    place = sets.argmax(axis=1)
+    return np.where(sets[np.arange(len(sets)), place], values[place], 0)
 
 
 def _inside_and_around(
@@ -149,9 +151,9 @@ def _inside_and_around(
 ) -> dict[str, np.ndarray]:
     lab = lab_units(photo).reshape(-1, 3).astype(np.float64) / 100
     planes = [graph.areas, *_superpixel_sums(graph, [*lab.T, *(lab**2).T]), graph.areas * graph.busy]
-    table = _steps(np.stack(planes)).T
+    table = np.stack(planes).T
     around = (masks.astype(np.float32) @ adjacency_matrix(graph).astype(np.float32) > 0) & ~masks
-    inside, ring = _sums(masks, table), _sums(around, table)
+    inside, ring = (_sums(sets, table, _COLOUR_STEP) for sets in (masks, around))
     mean, ring_mean = inside[1:] / area, ring[1:] / np.maximum(ring[0], 1)
     rest = (table.sum(axis=0)[1:4, None] - inside[1:4]) / np.maximum(graph.areas.sum() - area, 1)
     variance = np.maximum(mean[3:6] - mean[:3] ** 2, 0)
@@ -172,11 +174,8 @@ def _superpixel_sums(graph: RegionGraph, planes: list[np.ndarray]) -> list[np.nd
     return [np.bincount(graph.labels.ravel(), weights=plane, minlength=len(graph.areas)) for plane in planes]
 
 
-def _steps(values: np.ndarray) -> np.ndarray:
-    """Round to whole multiples of 2^-20."""
-    return np.rint(values / _STEP) * _STEP
-
-
-def _sums(sets: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Sum of each column of ``table`` (N, K) over each set (P, N) bool: (K, P) float64."""
-    return (sets.astype(np.float64) @ table).T
+def _sums(sets: np.ndarray, table: np.ndarray, step: float) -> np.ndarray:
+    """Sum of each column of ``table`` (N, K), rounded to whole steps, over each set (P, N) bool: (K, P) float64."""
+    whole = np.rint(table / step)
+    dtype = np.float32 if np.abs(whole).sum(axis=0).max() < 2**24 else np.float64
+    return (sets.astype(dtype) @ whole.astype(dtype)).T * step

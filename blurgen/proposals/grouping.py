@@ -87,20 +87,25 @@ def tree_groups(tree: Hierarchy, adjacency: np.ndarray, quotas: tuple[int, ...])
     """
     members = node_members(tree.parents)
     starts, ends = tree.altitudes, tree.altitudes[tree.parents]
-    together = _neighbours(members, adjacency) & _live_together(starts, ends)
+    together = _neighbours(tree.parents, adjacency) & _live_together(starts, ends)
     tuples = np.arange(len(members))[:, None]
     groups = [members]
     for quota in quotas:
-        tuples = _extend(tuples, together, starts, ends)
-        tuples = tuples[_coarsest_first(ends, tuples)[:quota]]
+        tuples = _extend(tuples, together, starts, ends, quota)
         groups.append(np.logical_or.reduce([members[column] for column in tuples.T]))
     return np.concatenate(groups)
 
 
-def _neighbours(members: np.ndarray, adjacency: np.ndarray) -> np.ndarray:
-    """Which nodes touch and share no superpixel: (N, N) bool."""
-    as_float = members.astype(np.float32)
-    return (as_float @ adjacency.astype(np.float32) @ as_float.T > 0) & (as_float @ as_float.T == 0)
+def _neighbours(parents: np.ndarray, adjacency: np.ndarray) -> np.ndarray:
+    """Which nodes of a merge tree touch (or share superpixels): (N, N) bool."""
+    leaves = len(adjacency)
+    touching = np.zeros((len(parents),) * 2, bool)
+    touching[:leaves, :leaves] = adjacency
+    for _ in range(2):  # first nodes by superpixels, then nodes by nodes
+        for node, parent in enumerate(parents[:-1]):
+            touching[parent] |= touching[node]
+        touching = touching.T.copy()
+    return touching
 
 
 def _live_together(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -108,23 +113,26 @@ def _live_together(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return np.maximum.outer(starts, starts) < np.minimum.outer(ends, ends)
 
 
-def _coarsest_first(ends: np.ndarray, tuples: np.ndarray) -> np.ndarray:
-    """Order of tuples of nodes (T, K) by the altitude at which the first of each vanishes, highest first."""
-    return np.argsort(-ends[tuples].min(axis=1), kind="stable")
-
-
-def _extend(tuples: np.ndarray, together: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Tuples of nodes (T, K + 1), ascending: each of (T, K) with a node that touches one of it and lives while all do.
+def _extend(tuples: np.ndarray, together: np.ndarray, starts: np.ndarray, ends: np.ndarray, quota: int) -> np.ndarray:
+    """Each of these tuples of nodes (T, K) with one more, which touches one of them and lives while all do.
 
     Nodes that live at the same level never share a superpixel.
+
+    Returns
+    -------
+    ndarray of shape (at most quota, K + 1), int64
+        The first by the altitude at which one of the nodes vanishes, highest first; each row ascending.
     """
     partner = np.logical_or.reduce([together[column] for column in tuples.T])
     partner &= (starts < ends[tuples].min(axis=1)[:, None]) & (ends > starts[tuples].max(axis=1)[:, None])
+    partner[np.arange(len(tuples))[:, None], tuples] = False
     rows, nodes = np.nonzero(partner)
-    longer = np.sort(np.column_stack([tuples[rows], nodes]), axis=1)
-    longer = longer[(longer[:, 1:] > longer[:, :-1]).all(axis=1)]
-    shape = (len(starts),) * longer.shape[1]
-    return np.column_stack(np.unravel_index(np.unique(np.ravel_multi_index(tuple(longer.T), shape)), shape))
+    last = np.minimum(ends[tuples].min(axis=1)[rows], ends[nodes])
+    size = tuples.shape[1] + 1
+    first = np.argsort(-last, kind="stable")[: quota * size]  # a tuple is found at most once for each of its nodes
+    longer = np.sort(np.column_stack([tuples[rows[first]], nodes[first]]), axis=1)
+    _, place = np.unique(np.ravel_multi_index(tuple(longer.T), (len(starts),) * size), return_index=True)
+    return longer[np.sort(place)[:quota]]
 
 
 def fill_holes(masks: np.ndarray, adjacency: np.ndarray, frame: np.ndarray) -> np.ndarray:
@@ -142,16 +150,26 @@ def fill_holes(masks: np.ndarray, adjacency: np.ndarray, frame: np.ndarray) -> n
     ndarray of shape (P, L), bool
     """
     # One row of bits a superpixel, one bit a mask: what is outside of the mask, and reached from the frame.
-    outside = np.packbits(~masks.T, axis=1)
+    outside = np.packbits(np.ascontiguousarray(~masks.T), axis=1)
     reached = outside * frame[:, None]
-    neighbours = [np.flatnonzero(row) for row in adjacency]
-    order = [*range(len(frame)), *reversed(range(len(frame)))]
+    neighbours = {place: np.flatnonzero(adjacency[place]) for place in _inwards(adjacency, frame)}
     before = None
     while before is None or not np.array_equal(before, reached):
         before = reached.copy()
-        for place in order:
-            reached[place] |= np.bitwise_or.reduce(reached[neighbours[place]], axis=0) & outside[place]
-    return ~np.unpackbits(reached, axis=1, count=len(masks)).astype(bool).T
+        for place, around in neighbours.items():
+            reached[place] |= np.bitwise_or.reduce(reached[around], axis=0) & outside[place]
+    return np.ascontiguousarray(~np.unpackbits(reached, axis=1, count=len(masks)).view(bool).T)
+
+
+def _inwards(adjacency: np.ndarray, frame: np.ndarray) -> list[int]:
+    """The superpixels that don't touch the frame, those nearer to it first."""
+    order, seen = [], frame.copy()
+    while True:
+        layer = np.flatnonzero(adjacency[seen].any(axis=0) & ~seen)
+        if not len(layer):
+            return order
+        order += layer.tolist()
+        seen[layer] = True
 
 
 def unique_rows(masks: np.ndarray) -> np.ndarray:

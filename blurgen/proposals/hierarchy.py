@@ -60,41 +60,47 @@ class Hierarchy:
     altitudes: np.ndarray
 
 
-def superpixels(contours: np.ndarray, least_area: float) -> np.ndarray:
-    """Watershed basins of a contour map, none smaller than ``least_area``.
+def superpixels(maps: np.ndarray, least_area: float) -> RegionGraph:
+    """Watershed basins of the mean of contour maps, none smaller than ``least_area``.
 
     Parameters
     ----------
-    contours : ndarray of shape (H, W), float32
+    maps : ndarray of shape (S, H, W), float32
         Strengths in [0, 1].
     least_area : float
         Share of the map. A smaller basin is absorbed through its single weakest border: through all of its borders it
         would join the regions that it parts.
-
-    Returns
-    -------
-    ndarray of shape (H, W), int32
-        Labels 0..L-1.
     """
-    relief = cv2.GaussianBlur(contours, (0, 0), _WATERSHED_SIGMA_PX)
-    labels = watershed(np.rint(relief * (255 / max(relief.max(), 1e-6))).astype(np.uint8)) - 1
+    relief = cv2.GaussianBlur(maps.mean(axis=0), (0, 0), _WATERSHED_SIGMA_PX)
+    basins = watershed(np.rint(relief * (255 / max(relief.max(), 1e-6))).astype(np.uint8)) - 1
+    graph = region_graph(basins, maps)
     while True:
-        graph = region_graph(labels, contours[None])
-        small = np.flatnonzero(graph.areas < least_area * contours.size)
+        small = np.flatnonzero(graph.areas < least_area * graph.labels.size)
         if len(small) == 0 or len(graph.edges) == 0:
-            return graph.labels
-        labels = _absorb(graph, small)[labels]
+            return graph
+        graph = _merged(graph, _absorb(graph, small))
 
 
 def _absorb(graph: RegionGraph, small: np.ndarray) -> np.ndarray:
     """New label of each superpixel (L,) once every small one has merged across its weakest border."""
     ends = np.concatenate([graph.edges, graph.edges[:, ::-1]])
-    order = np.lexsort((ends[:, 1], np.tile(graph.strengths[0], 2), ends[:, 0]))
+    order = np.lexsort((ends[:, 1], np.tile(graph.strengths.mean(axis=0), 2), ends[:, 0]))
     ends = ends[order]
     weakest = ends[np.searchsorted(ends[:, 0], small)]
     count = len(graph.areas)
     links = coo_array((np.ones(len(weakest)), weakest.T), shape=(count, count))
     return connected_components(links, directed=False)[1]
+
+
+def _merged(graph: RegionGraph, groups: np.ndarray) -> RegionGraph:
+    """The graph after its superpixels have merged: ``groups`` (L,) holds the new label of each."""
+    areas = np.bincount(groups, weights=graph.areas).astype(np.int64)
+    busy = np.bincount(groups, weights=graph.areas * graph.busy) / areas
+    ends = np.sort(groups[graph.edges], axis=1)
+    kept = ends[:, 0] != ends[:, 1]
+    lengths = graph.lengths[kept]
+    borders = _summed(*ends[kept].T, lengths, graph.strengths[:, kept] * lengths, len(areas))
+    return RegionGraph(groups.astype(np.int32)[graph.labels], areas, *borders, busy)
 
 
 def region_graph(labels: np.ndarray, contours: np.ndarray) -> RegionGraph:
@@ -112,15 +118,24 @@ def region_graph(labels: np.ndarray, contours: np.ndarray) -> RegionGraph:
     RegionGraph
     """
     labels = labels.astype(np.int32)
-    count = int(labels.max()) + 1
+    areas = np.bincount(labels.ravel())
+    busy = np.bincount(labels.ravel(), weights=contours.mean(axis=0).ravel()) / areas
     sides = [_borders(labels, contours), _borders(labels.T, contours.transpose(0, 2, 1))]
     lower, upper, values = (np.concatenate(parts, axis=-1) for parts in zip(*sides, strict=True))
-    codes, inverse, lengths = np.unique(lower * count + upper, return_inverse=True, return_counts=True)
+    return RegionGraph(labels, areas, *_summed(lower, upper, np.ones_like(lower), values, len(areas)), busy)
+
+
+def _summed(
+    lower: np.ndarray, upper: np.ndarray, lengths: np.ndarray, values: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Add up pieces of border between the same two labels: edges (E, 2), lengths (E,), mean strengths (S, E).
+
+    A piece has a lower and an upper label below ``count``, a length, each (B,), and sums of strength, (S, B).
+    """
+    codes, inverse = np.unique(lower.astype(np.int64) * count + upper, return_inverse=True)
+    total = np.bincount(inverse, weights=lengths, minlength=len(codes)).astype(np.int64)
     sums = [np.bincount(inverse, weights=row, minlength=len(codes)) for row in values]
-    edges = np.stack(np.divmod(codes, count), axis=1)
-    areas = np.bincount(labels.ravel(), minlength=count)
-    busy = np.bincount(labels.ravel(), weights=contours.mean(axis=0).ravel(), minlength=count) / areas
-    return RegionGraph(labels, areas, edges, lengths, np.array(sums) / lengths, busy)
+    return np.stack(np.divmod(codes, count), axis=1), total, np.array(sums) / total
 
 
 def _borders(labels: np.ndarray, contours: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

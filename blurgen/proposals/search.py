@@ -9,7 +9,7 @@ import numpy as np
 from blurgen.proposals import ProposalParams
 from blurgen.proposals.features import mask_features
 from blurgen.proposals.grouping import candidates
-from blurgen.proposals.hierarchy import Hierarchy, RegionGraph, mean_colours, merge_trees, region_graph, superpixels
+from blurgen.proposals.hierarchy import Hierarchy, RegionGraph, mean_colours, merge_trees, superpixels
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def segment(maps: np.ndarray, photo: np.ndarray, least_superpixel: float) -> Seg
 
     ``maps`` are the contours, (S, H, W) float32, of ``photo``, (H, W, 3) uint8 in 8-bit Lab.
     """
-    graph = region_graph(superpixels(maps.mean(axis=0), least_superpixel), maps)
+    graph = superpixels(maps, least_superpixel)
     return Segmentation(graph, merge_trees(graph, mean_colours(graph.labels, photo))) if len(graph.edges) else None
 
 

@@ -38,7 +38,7 @@ _BATCH = 4096
 _LEARNING_RATE = 3e-3
 _WEIGHT_DECAY = 1e-3
 _LEAST_BEST = 0.3  # an object that no candidate overlaps by more doesn't make its best one a good one
-_SHARPNESS = 3
+_SHARPNESS = 2
 
 
 class Pool(NamedTuple):
@@ -62,7 +62,7 @@ def gather(examples: list[Example], networks: tuple[Network, Network] | None) ->
 
 
 def target_scores(overlaps: np.ndarray) -> np.ndarray:
-    """1 for the best candidate of any object, falling with the cube of how far others are behind: (P,) float64.
+    """1 for the best candidate of any object, falling with the square of how far others are behind: (P,) float64.
 
     ``overlaps``, (G, P), are the Jaccard indices of G objects with P candidates. Not the index itself, since the best
     candidate of an object that is hard to find is what a list of proposals needs, too.

@@ -59,10 +59,10 @@ def test_every_command_line_of_the_readme_runs(folder, voc_root):
 def test_the_python_of_the_readme_runs(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("BLURGEN_CACHE", str(folder / "cache"))
-    [code] = blocks("python")
-    assert len([line for line in code.splitlines() if line.strip()]) <= 12
-    exec(code, {})
-    assert capsys.readouterr().out.startswith("100 (256, 256, 3) ")
+    for code, printed in zip(blocks("python"), ("100 (256, 256, 3) ", "200 True ["), strict=True):
+        assert len([line for line in code.splitlines() if line.strip()]) <= 12
+        exec(code, {})
+        assert capsys.readouterr().out.startswith(printed)
 
 
 def test_every_command_stands_in_the_readme():

@@ -40,9 +40,9 @@ class ProposalParams(Params):
     least_superpixel: float = param(
         0.0015, "share of the photo", "Smaller superpixels are absorbed by a neighbour.", low=0.0005, high=0.1
     )
-    pairs: int = param(700, "", "Most pairs of neighbouring regions listed from each hierarchy.", low=0, high=5000)
+    pairs: int = param(300, "", "Most pairs of neighbouring regions listed from each hierarchy.", low=0, high=5000)
     triplets: int = param(
-        300, "", "Most triplets of neighbouring regions listed from each hierarchy.", low=0, high=5000
+        150, "", "Most triplets of neighbouring regions listed from each hierarchy.", low=0, high=5000
     )
     quadruples: int = param(
         100, "", "Most 4-tuples of neighbouring regions listed from each hierarchy.", low=0, high=5000

@@ -75,8 +75,15 @@ def test_what_the_readme_links_to_is_there():
         assert (ROOT / target).is_file(), target
 
 
+def test_proposal_figures_of_the_readme_come_from_the_benchmark():
+    results = (ROOT / "benchmarks" / "results" / "proposals.md").read_text()
+    quoted = re.findall(r"^\| .* \| 0\.\d{3} \|.*$", README, re.M)
+    assert len(quoted) >= 8
+    assert all(row in results for row in quoted)
+
+
 def test_figures_of_the_readme_come_from_the_benchmark():
     results = (ROOT / "benchmarks" / "results" / "make_throughput.md").read_text()
-    quoted = re.findall(r"\| .* \| \d+(?:\.\d+)? \| \d+\.\d+ \|", README)
+    quoted = re.findall(r"^\| [^|]* \| \d+(?:\.\d+)? \| \d+\.\d+ \|$", README, re.M)
     assert quoted
     assert all(row in results for row in quoted)

@@ -84,12 +84,13 @@ def object_proposals(image: np.ndarray, params: ProposalParams = ProposalParams(
     # Imported here so that a recipe, which holds ProposalParams, can be read without cv2, scipy and higra.
     from blurgen.proposals import ranking, search
 
-    found, photo = _segmented(image, params)
-    if found is None:
-        return _no_proposals(photo.shape[:2], image.shape[:2])
-    masks, features = search.pool(found, photo, params)
-    quality = ranking.score(features, params.score, params.contours)
-    order, scores = ranking.diverse_order(masks, found.graph.areas, quality, params.diversity, params.max_proposals)
+    with search.one_blas_thread():
+        found, photo = _segmented(image, params)
+        if found is None:
+            return _no_proposals(photo.shape[:2], image.shape[:2])
+        masks, features = search.pool(found, photo, params)
+        quality = ranking.score(features, params.score, params.contours)
+        order, scores = ranking.diverse_order(masks, found.graph.areas, quality, params.diversity, params.max_proposals)
     return Proposals(found.graph.labels, masks[order], scores, image.shape[:2])
 
 
@@ -106,9 +107,10 @@ def ultrametric_contours(image: np.ndarray, params: ProposalParams = ProposalPar
 
     Source: Arbelaez, Maire, Fowlkes, Malik, "Contour detection and hierarchical image segmentation", TPAMI 2011.
     """
-    from blurgen.proposals import hierarchy
+    from blurgen.proposals import hierarchy, search
 
-    found, photo = _segmented(image, params)
+    with search.one_blas_thread():
+        found, photo = _segmented(image, params)
     if found is None:
         return np.zeros(photo.shape[:2], np.float32)
     return hierarchy.ultrametric_contours(found.graph, found.combined)

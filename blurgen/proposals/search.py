@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from blurgen.proposals import ProposalParams
 from blurgen.proposals.features import mask_features
@@ -39,3 +42,13 @@ def pool(found: Segmentation, photo: np.ndarray, params: ProposalParams) -> tupl
     quotas = (params.pairs, params.triplets, params.quadruples)
     masks = candidates(found.graph, found.trees, quotas, params.area_range)
     return masks, mask_features(found.graph, found.combined, masks, photo)
+
+
+def one_blas_thread() -> AbstractContextManager:
+    """Matrix products on one thread: beside a busy process, two threads that wait for each other take far longer."""
+    return _thread_pools().limit(limits=1, user_api="blas")
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()  # looking them up takes 6 ms

@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 DEMO := demo
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test torch lint format bench clean
 
 help:
 	@echo "make demo    200 pairs from the sample photos, verified, with a contact sheet: $(DEMO)/"
 	@echo "make test    ruff and the tests"
+	@echo "make torch   adds the extra \`train\`, so that make test tests the training too"
 	@echo "make bench   the benchmark that the README quotes"
 	@echo "make format  ruff format, and the fixes that ruff makes by itself"
 	@echo "make clean   remove .venv and the demo"
@@ -26,6 +27,12 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP) -e '.[test]'
 	@touch $@
+
+$(VENV)/.installed-torch: $(VENV)/.installed-test
+	$(PIP) -e '.[test,train]'
+	@touch $@
+
+torch: $(VENV)/.installed-torch
 
 demo: $(VENV)/.installed
 	@rm -rf $(DEMO)

@@ -1,8 +1,9 @@
 """Object proposals: photo -> scored masks that overlap, most object-like first.
 
-A light relative of multiscale combinatorial grouping: contours at several scales, one set of superpixels, one merge
-hierarchy per scale, small tuples of neighbouring regions, a score, and a diverse selection. Nothing is random, and the
-only fitted numbers are the eight of the score (``ranking``).
+Multiscale combinatorial grouping in a fraction of its time: contours at several scales, one set of superpixels, a merge
+hierarchy of each scale, of colour and of all scales together, tuples of neighbouring regions, a score, and a diverse
+selection. Nothing is random. Two steps can be learned, ``contours`` and ``score``: their numbers were fitted on the
+photos of BSDS500 (``weights/README.md``).
 
 Source: Pont-Tuset, Arbelaez, Barron, Marques, Malik, "Multiscale combinatorial grouping for image segmentation and
 object proposal generation", TPAMI 2017.
@@ -31,9 +32,7 @@ class ProposalParams(Params):
     contours: ContourKind = param(
         "learned", "", "learned (a small network, from the BSDS500 photos) or gradient (no learned numbers)"
     )
-    score: ScoreKind = param(
-        "learned", "", "learned (fitted on the BSDS500 photos, one score for either contours) or hand-made"
-    )
+    score: ScoreKind = param("learned", "", "learned (fitted on the BSDS500 photos) or hand-made (no learned numbers)")
     working_side_px: int = param(
         512, "px", "A photo whose long side is above this is downscaled to it; none is upscaled.", low=32, high=2048
     )
@@ -63,23 +62,23 @@ def object_proposals(image: np.ndarray, params: ProposalParams = ProposalParams(
 
     Parameters
     ----------
-    image : ndarray of shape (H, W, 3) RGB or (H, W) grey, uint8
-        Decoded photo. Not changed.
+    image : ndarray of shape (H, W, 3) RGB, (H, W) or (H, W, 1) grey, or (H, W, C); uint8, uint16 or float
+        Decoded photo, upright. Not changed. What its values mean: ``working.working_photo``.
     params : ProposalParams
         Sizes, quotas and limits.
 
     Returns
     -------
     Proposals
-        At the working resolution. ``scores`` are in [0, 1] and do not increase: the mean, weighted by ``diversity``,
-        of the estimated Jaccard index with an object and of how new the mask is (1 - its largest Jaccard index with a
-        proposal before it). Empty (length 0, one superpixel) if nothing is found: a constant photo, or one with a
-        side below 32 px at the working resolution.
+        Masks of the photo's size. ``scores`` are in [0, 1] and do not increase: the mean, weighted by ``diversity``,
+        of the quality (1 for what is likely to be the best candidate of an object) and of how new the mask is (1 - its
+        largest Jaccard index with a proposal before it). Empty (length 0, one superpixel) if nothing is found: a
+        constant photo, or one with a side below 32 px at the working resolution.
 
     Raises
     ------
     PhotoError
-        If ``image`` is not such an array.
+        If ``image`` is not such an array, or holds values that are not finite.
     """
     # Imported here so that a recipe, which holds ProposalParams, can be read without cv2, scipy and higra.
     from blurgen.proposals import ranking, search

@@ -14,6 +14,7 @@ from blurgen.errors import OutputError, PhotoError
 from blurgen.files import make_folder, publish, sha256
 from blurgen.masks import largest_object
 from blurgen.proposals import Proposals, object_proposals
+from blurgen.proposals.packaged import weights_digest
 from blurgen.recipe import Recipe
 from blurgen.sources import Photo
 
@@ -62,12 +63,13 @@ def _named() -> Iterator[None]:
 
 
 def regions_key(photo_sha256: str, photo: Photo, recipe: Recipe) -> str:
-    """What the regions depend on: the photo's bytes, the annotation's, the parameters and this code."""
+    """What the regions depend on: the photo's bytes, the annotation's, the parameters, the weights and this code."""
     parts = {"version": REGIONS_VERSION, "photo": photo_sha256, "kind": recipe.mask.kind}
     if recipe.mask.needs_objects:
         parts["objects"] = _objects(photo).digest()
     else:
         parts["params"] = recipe.proposals.model_dump(mode="json")
+        parts["weights"] = weights_digest()
     return sha256(json.dumps(parts, sort_keys=True).encode())
 
 

@@ -82,6 +82,13 @@ def test_proposal_figures_of_the_readme_come_from_the_benchmark():
     assert all(row in results for row in quoted)
 
 
+def test_temperatures_of_the_readme_come_from_the_benchmark():
+    results = (ROOT / "benchmarks" / "results" / "temperature.md").read_text()
+    [names, numbers] = re.findall(r"^\| (?:temperature|effective number) \| (.*) \|$", README, re.M)
+    for name, number in zip(names.split(" | "), numbers.split(" | "), strict=True):
+        assert f"| {name.split()[0]} | {number} |" in results
+
+
 def test_figures_of_the_readme_come_from_the_benchmark():
     results = (ROOT / "benchmarks" / "results" / "make_throughput.md").read_text()
     quoted = re.findall(r"^\| [^|]* \| \d+(?:\.\d+)? \| \d+\.\d+ \|$", README, re.M)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from importlib.resources import files
 
 import cv2
 import numpy as np
 
 from blurgen.proposals.gradient import gradient_contours
 from blurgen.proposals.network import Network
+from blurgen.proposals.packaged import packaged_weights
 
 
 def contour_maps(photo: np.ndarray, kind: str) -> np.ndarray:
@@ -45,7 +45,7 @@ def learned_contours(photo: np.ndarray, network: Network | None = None) -> np.nd
 
 @cache
 def _packaged() -> Network:
-    return Network(files("blurgen.proposals").joinpath("weights/contours.npz").read_bytes())
+    return Network(packaged_weights("contours.npz"))
 
 
 DETECTORS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

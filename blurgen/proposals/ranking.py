@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 
 from blurgen.proposals.features import FEATURES
+from blurgen.proposals.packaged import packaged_weights
 
 _FRONT = 256  # masks compared at a time
 FAR = 5.0
@@ -57,8 +57,7 @@ def _perceptron(features: np.ndarray, *layers: np.ndarray) -> np.ndarray:
 @cache
 def _weights(contours: str) -> list[np.ndarray]:
     """The learned score of a detector: [mean and deviation (2, F), weights, biases, weights, biases, ...]."""
-    data = files("blurgen.proposals").joinpath("weights/scores.npz").read_bytes()
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(packaged_weights("scores.npz")), allow_pickle=False) as arrays:
         names = sorted(name for name in arrays.files if name.startswith(f"{contours}."))
         return [arrays[name].astype(np.float64) for name in names]
 

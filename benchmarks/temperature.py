@@ -1,0 +1,60 @@
+"""How many proposals the softmax over the scores spreads over, by its temperature.
+
+    python benchmarks/temperature.py [--source voc --root PATH] [--write]
+
+The number is the exponential of the entropy of the draw, one for each photo; the table has the median and the middle
+four fifths of the photos.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import platform
+import shlex
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from blurgen import object_proposals, open_source
+from blurgen.masks import effective_number
+from blurgen.sources import decode
+
+TEMPERATURES = (0.03, 0.05, 0.07, 0.09, 0.1, 0.15, 0.2, 1.0)
+RESULTS = Path(__file__).parent / "results" / "temperature.md"
+
+
+def report(options: argparse.Namespace) -> str:
+    photos = open_source(options.source, options.root, split="all").photos
+    scores = [object_proposals(decode(photo.read())).scores for photo in tqdm(photos, unit="photo", disable=None)]
+    words = ["python", "benchmarks/temperature.py", "--source", options.source]
+    words += ["--root", options.root.resolve().name] if options.root else []
+    lines = [
+        "# Temperature of the softmax over the scores\n",
+        f"{datetime.date.today()}, {platform.machine()}, Python {platform.python_version()}",
+        f"`{shlex.join([*words, '--write'] if options.write else words)}`\n",
+        f"{len(scores)} photos, {np.mean([len(one) for one in scores]):.0f} proposals a photo.\n",
+        "| temperature | effective number | a tenth below | a tenth above |",
+        "|---|---|---|---|",
+    ]
+    for temperature in TEMPERATURES:
+        low, median, high = np.percentile([effective_number(one, temperature) for one in scores], (10, 50, 90))
+        lines.append(f"| {temperature:g} | {median:.0f} | {low:.0f} | {high:.0f} |")
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", default="sample", help="sample, voc or folder (default: sample)")
+    parser.add_argument("--root", type=Path, help="where the photos are")
+    parser.add_argument("--write", action="store_true", help="keep the table in benchmarks/results/")
+    options = parser.parse_args()
+    table = report(options)
+    print(table)
+    if options.write:
+        RESULTS.write_text(table)
+
+
+if __name__ == "__main__":
+    main()

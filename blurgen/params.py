@@ -6,6 +6,7 @@ Each stage owns a ``Params`` class; ``recipe.Recipe`` is composed of them.
 from __future__ import annotations
 
 import math
+from inspect import cleandoc
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
@@ -34,6 +35,11 @@ class Params(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Let ``help`` tell what each parameter means."""
+        cls.__doc__ = "\n".join([cleandoc(cls.__doc__ or ""), "", "Attributes", "----------", *_field_lines(cls)])
+
     @field_validator("*")
     @classmethod
     def _within_range(cls, value: Any, info: ValidationInfo) -> Any:
@@ -48,3 +54,16 @@ class Params(BaseModel):
                 shown = f"{number:g}" if abs(number) < HUGE else "this number"
                 raise ValueError(f"{shown} is out of range, allowed is {bounds} {extra['unit']}".rstrip())
         return value
+
+
+def _field_lines(params: type[Params]) -> list[str]:
+    """Name, default, range, unit and meaning of each parameter."""
+    lines = []
+    for name, field in params.model_fields.items():
+        extra = field.json_schema_extra
+        if extra is None:  # a section of the recipe
+            lines.append(f"{name} : {field.annotation.__name__}")
+            continue
+        bounds = [] if extra["low"] is None else [f"{extra['low']:g} to {extra['high']:g} {extra['unit']}".rstrip()]
+        lines += [f"{name} : {', '.join([*bounds, f'default {field.default!r}'])}", f"    {field.description}"]
+    return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from blurgen.sources import Photo
 
 REGIONS_VERSION = 2
 """Raise it when the same photo and parameters give other regions than before."""
+_MOST_BYTES = 2**26  # of an entry; usual are 15 kB
 
 
 def default_cache() -> Path:
@@ -38,9 +40,13 @@ class RegionCache:
 
     def get(self, key: str) -> Proposals | None:
         """The regions stored under ``key``, or None."""
+        path = self._path(key)
         try:
-            return Proposals.from_bytes(self._path(key).read_bytes())
-        except (OSError, PhotoError):
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
+                return None
+            return Proposals.from_bytes(path.read_bytes())
+        except (OSError, PhotoError, MemoryError):
             return None
 
     def put(self, key: str, regions: Proposals) -> None:

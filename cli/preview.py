@@ -97,8 +97,21 @@ def _show_proposals(path: str, params, out: Path, as_json: bool) -> None:
     publish(out, png_bytes(proposal_sheet(photo, found, superpixels, contours, title)))
     if not as_json:
         return click.echo(printable(f"{title}: {out}"))
-    facts = {"out": str(out), "photo": path, "shape": photo.shape[:2], "superpixels": found.membership.shape[1]}
-    print_json({**facts, "proposals": proposal_rows(found, superpixels), "count": len(found)})
+    facts = {
+        "out": str(out),
+        "photo": path,
+        "shape": photo.shape[:2],
+        "contours": params.contours,
+        "score": params.score,
+    }
+    print_json(
+        {
+            **facts,
+            "superpixels": found.membership.shape[1],
+            "proposals": proposal_rows(found, superpixels),
+            "count": len(found),
+        }
+    )
 
 
 def _read_photo(path: str, out: Path):

@@ -276,3 +276,18 @@ def test_an_interrupted_run_leaves_no_traceback_and_is_finished_by_the_same_comm
     ]
     finished = len(list(tmp_path.glob("shards/shard-*.json")))
     assert 0 < finished < 400
+
+
+def test_training_without_torch_is_one_line(tmp_path):
+    """Whether torch is here or not: it is made unfindable."""
+    code = (
+        "import sys, runpy, importlib.util as util; found = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name == 'torch' else found(name, *rest)\n"
+        "sys.argv = ['x', 'contours', '--bsds', '.', '--out', 'x.npz']\n"
+        "runpy.run_module('blurgen.training', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 8
+    assert done.stderr.splitlines() == [
+        "blurgen.training: error: torch is not installed; `pip install 'blurgen[train]'` or `make torch` brings it"
+    ]

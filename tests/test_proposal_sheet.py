@@ -134,8 +134,10 @@ def test_a_line_of_1_px_survives_any_downscaling(place):
 def test_the_title_is_one_line_that_says_what_is_shown():
     _, proposals = quarters(40, 60, 2)
     title = sheets.sheet_title("deep/" * 20 + "new\nline.jpg", (40, 60), proposals, ProposalParams(contours="gradient"))
-    assert title.endswith("new\\u000aline.jpg  -  60 x 40 px, superpixels: 4, proposals: 2, contours: gradient")
-    assert len(title) < 130
+    assert title.endswith(
+        "new\\u000aline.jpg  -  60 x 40 px, superpixels: 4, first 2 of 2 proposals, contours: gradient, score: learned"
+    )
+    assert len(title) < 160
 
 
 def run(*arguments):
@@ -154,7 +156,7 @@ def test_the_command_draws_the_sheet_and_tells_what_is_on_it(photo):
     done = run("--proposals", photo, "--out", "sheet.png", "--json")
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
-    assert list(told) == ["out", "photo", "shape", "superpixels", "proposals", "count"]
+    assert list(told) == ["out", "photo", "shape", "contours", "score", "superpixels", "proposals", "count"]
     assert (told["out"], told["photo"], told["shape"]) == ("sheet.png", "cat.png", [200, 240])
     assert [row["rank"] for row in told["proposals"]] == list(range(24))
     assert told["count"] >= 24
@@ -163,7 +165,7 @@ def test_the_command_draws_the_sheet_and_tells_what_is_on_it(photo):
     assert same(sheet, OUTLINE).any()
     again = run("--proposals", photo)
     assert again.output.strip().endswith(": preview.png")
-    assert f"proposals: {told['count']}, contours: " in again.output
+    assert f"first 24 of {told['count']} proposals, contours: " in again.output
     assert (np.asarray(Image.open("preview.png")) == sheet).all()
 
 

@@ -3,12 +3,14 @@
 import dataclasses
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import skimage.data
+from threadpoolctl import threadpool_info
 
-from blurgen.errors import PhotoError
+from blurgen.errors import ArgumentError, PhotoError
 from blurgen.proposals import (
     ProposalParams,
     Proposals,
@@ -163,6 +165,34 @@ def test_nothing_to_find_is_said_so(image):
 @pytest.mark.parametrize("image", [np.zeros((31, 400, 3), np.uint8), np.ones((40, 40), np.uint8) * 255])
 def test_too_small_or_white_is_empty(image):
     assert len(object_proposals(image)) == 0
+
+
+@pytest.mark.parametrize("function", [object_proposals, ultrametric_contours])
+@pytest.mark.parametrize("params", [None, {"pairs": 3}, ProposalParams])
+def test_wrong_params_are_named(function, params, photo):
+    with pytest.raises(ArgumentError, match="ProposalParams"):
+        function(photo, params)
+
+
+@pytest.mark.parametrize("contour_kind", ["gradient", "learned"])
+@pytest.mark.parametrize("period", [(1, 1), (0, 1), (1, 0)])
+@pytest.mark.parametrize("shape", [(64, 64), (33, 52), (100, 101)])
+def test_fine_textures_end_without_a_fault(contour_kind, period, shape):
+    rows, columns = np.indices(shape)
+    image = ((period[0] * rows + period[1] * columns) % 2 * 255).astype(np.uint8)
+    params = ProposalParams(contours=contour_kind)
+    assert len(object_proposals(image, params)) >= 0
+    assert np.isfinite(ultrametric_contours(image, params)).all()
+
+
+def test_threads_find_the_same_and_leave_the_thread_count(photo, found):
+    photos = [photo, photo[:, ::-1].copy(), photo[:200], photo]
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    with ThreadPoolExecutor(4) as pool:
+        in_threads = list(pool.map(object_proposals, photos))
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
+    assert in_threads[0].to_bytes() == in_threads[3].to_bytes() == found.to_bytes()
+    assert in_threads[1].to_bytes() == object_proposals(photos[1]).to_bytes()
 
 
 @pytest.mark.parametrize(

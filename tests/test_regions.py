@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import re
 import zipfile
 
@@ -16,6 +17,7 @@ from blurgen.errors import PhotoError
 from blurgen.geometry import Crop
 from blurgen.masks import largest_object, region_mask
 from blurgen.proposals.regions import Proposals
+from blurgen.regions import RegionCache
 
 SIDES = st.integers(1, 9)
 LABELS = st.tuples(SIDES, SIDES).flatmap(lambda shape: arrays(np.int32, shape, elements=st.integers(0, 4)))
@@ -135,6 +137,7 @@ def test_a_full_crop_shows_the_mask():
 @given(LABELS, FULL, st.integers(0, 20), st.integers(5, 40))
 def test_bytes_round_trip(labels, shape, masks, count):
     proposals = of(labels, shape, count, masks)
+    proposals.membership[:, 0] = True  # no mask is empty
     back = Proposals.from_bytes(proposals.to_bytes())
     assert back.shape == shape
     for name in ("working_superpixels", "membership", "scores"):
@@ -146,6 +149,7 @@ def test_bytes_round_trip(labels, shape, masks, count):
 def test_wide_labels_and_long_runs_round_trip():
     labels = np.concatenate([np.zeros(300_000, np.int32), np.arange(70_000, dtype=np.int32)]).reshape(100, 3700)
     proposals = of(labels, count=70_000, masks=1)
+    assert proposals.membership.any()
     assert np.array_equal(Proposals.from_bytes(proposals.to_bytes()).working_superpixels, labels)
 
 
@@ -202,14 +206,19 @@ def test_a_missing_or_unknown_array_is_refused():
         ("run_labels", np.array([0, 1, -1, 1], np.int8)),
         ("run_labels", np.array([0, 1, 2, 1], np.float32)),
         ("run_lengths", np.array([2, 1, 2, 2], np.uint8)),  # 7 px of 6
+        ("run_lengths", np.array([3, 0, 2, 1], np.uint8)),
         ("run_lengths", np.array([3, 1, 2], np.uint8)),
         ("run_lengths", np.array([2, 2**64 - 2, 3, 3], np.uint64)),  # 6 px modulo 2^64
         ("run_lengths", np.array([[2, 1, 2, 1]], np.uint8)),
         ("score_steps", bits(0.5, np.nan)),
         ("score_steps", bits(np.inf, 0.25)),
         ("score_steps", bits(0.5)),
+        ("score_steps", bits(0.25, 0.5)),  # not in rank order
+        ("score_steps", bits(3e38, 0.25)),
+        ("score_steps", bits(0.5, -0.25)),
         ("score_steps", bits(0.5, 0.25).astype(np.int16)),
         ("score_steps", np.array([0.5, 0.25], np.float32)),
+        ("membership", np.array([[0b10000000], [0]], np.uint8)),  # an empty mask
         ("membership", np.zeros((2, 2), np.uint8)),
         ("membership", np.zeros((3, 1), np.uint8)),
         ("membership", np.zeros((2, 1), bool)),
@@ -217,6 +226,7 @@ def test_a_missing_or_unknown_array_is_refused():
         ("sizes", np.array([2, 3, 0, 6, 3])),
         ("sizes", np.array([2, 3, 4, -6, 3])),
         ("sizes", np.array([2, 3, 10_001, 10_000, 3])),
+        ("sizes", np.array([2, 3, 1, 10_000_000, 3])),
         ("sizes", np.array([2, 3, 2**62, 4, 3])),
         ("sizes", np.array([1, 2, 4, 6, 3])),
         ("sizes", np.array([2, 3, 4, 6, 2**40])),
@@ -283,3 +293,19 @@ def test_truncated_or_changed_archives_are_refused_or_whole(data):
             continue
         assert back.superpixels.shape == (4, 6)
         assert back.superpixels.max() < back.membership.shape[1]
+
+
+def test_cache_takes_nothing_but_its_own_plain_files(tmp_path):
+    store, kept = RegionCache(tmp_path), of(np.zeros((4, 5), np.int32), count=1, masks=0)
+    store.put("ab", kept)
+    path = tmp_path / "ab" / "ab.regions"
+    assert len(store.get("ab")) == 0
+    path.unlink()
+    os.mkfifo(path)
+    assert store.get("ab") is None  # and nothing waits
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(2**30)
+    assert store.get("ab") is None
+    store.put("ab", kept)
+    assert store.get("ab") is not None

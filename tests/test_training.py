@@ -1,8 +1,14 @@
 """Training the shipped weights: repeatable, and what is trained is what runs. Needs torch."""
 
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import skimage.data
+from PIL import Image
+from scipy.io import savemat
 
 torch = pytest.importorskip("torch")
 
@@ -90,6 +96,67 @@ def test_fitted_score_runs_as_trained():
     assert np.abs(found - targets).mean() < 0.05
     again = scores.fit([scores.Pool(features, targets)], 0)
     assert all(np.array_equal(one, two) for one, two in zip(arrays, again, strict=True))
+
+
+def training(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "blurgen.training", *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def bsds_root(tmp_path_factory, examples):
+    root = tmp_path_factory.mktemp("bsds")
+    for folder in ("images/train", "groundTruth/train"):
+        (root / folder).mkdir(parents=True)
+    for number, example in enumerate(examples):
+        Image.fromarray(np.ascontiguousarray(example.photo)).save(root / f"images/train/{number}.jpg", quality=95)
+        entries = np.empty((1, len(example.segments)), object)
+        for place, segments in enumerate(example.segments):
+            entries[0, place] = {"Segmentation": segments}
+        savemat(root / f"groundTruth/train/{number}.mat", {"groundTruth": entries})
+    return root
+
+
+def test_commands_make_both_files(bsds_root, tmp_path):
+    for half in ("even", "odd"):
+        done = training(
+            "contours", "--bsds", bsds_root, "--photos", half, "--steps", 2, "--out", tmp_path / f"{half}.npz"
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"written: {tmp_path / half}.npz\n"
+    halves = ("--even", tmp_path / "even.npz", "--odd", tmp_path / "odd.npz")
+    done = training("scores", "--bsds", bsds_root, *halves, "--out", tmp_path / "scores.npz")
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "scores.npz") as arrays:
+        assert {name.split(".")[0] for name in arrays.files} == {"learned", "gradient"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("contours", "--bsds", "nowhere", "--out", "x.npz"), 4, "no photo in images/train"),
+        (
+            ("scores", "--bsds", "{root}", "--even", "no.npz", "--odd", "no.npz", "--out", "x.npz"),
+            4,
+            "no contour network",
+        ),
+        (("contours", "--bsds", "{root}", "--steps", "1", "--out", "no/where/x.npz"), 6, "no/where"),
+        (("contours", "--bsds", "{root}", "--steps", "0", "--out", "x.npz"), 2, "1 or more"),
+    ],
+)
+def test_errors_are_one_line(bsds_root, arguments, code, message):
+    done = training(*(text.format(root=bsds_root) for text in arguments))
+    assert done.returncode == code
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_damaged_annotation_is_named(bsds_root, tmp_path):
+    shutil.copytree(bsds_root, tmp_path / "bsds")
+    (tmp_path / "bsds/groundTruth/train/1.mat").write_bytes(b"no mat file")
+    with pytest.raises(bsds.SourceError, match=r"1\.mat"):
+        bsds.read_examples(tmp_path / "bsds", "train")
 
 
 def test_no_photos_is_said_so(tmp_path):

@@ -31,7 +31,7 @@ def far(one, two):
     return int(abs(one.astype(int) - two.astype(int)).max())
 
 
-@pytest.mark.parametrize("side", [1, 37, 75, 110, 219, 220, 512])
+@pytest.mark.parametrize("side", [37, 75, 110, 219, 220, 512])  # a single px has no range
 def test_rgb_of_8_bits_is_resized_and_converted(photo, side):
     ratio = min(1, side / 220)
     size = (max(1, round(220 * ratio)), max(1, round(150 * ratio)))
@@ -85,12 +85,46 @@ def test_temperatures_are_stretched(photo, dtype):
     assert np.corrcoef(stretched.ravel(), plain.ravel())[0, 1] > 0.99
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"), [(98, 111, np.uint8), (6973, 7225, np.uint16), (0.5, 0.52, np.float32)]
+)
+def test_a_narrow_range_is_stretched(photo, low, high, dtype):
+    unit = photo / 255
+    image = low + (high - low) * unit
+    result = working_photo(np.rint(image).astype(dtype) if high > 1 else image.astype(dtype), 110).astype(int)
+    steps = high - low if high > 1 else 255
+    assert abs(result - working_photo(photo, 110)).mean() < 2 + 255 / steps
+
+
+def test_an_eighth_of_the_range_is_not_stretched():
+    ramp = np.linspace(100, 140, 10_000).reshape(100, 100).astype(np.uint8)
+    assert working_photo(ramp, 512)[..., 0].max() < 160
+
+
+def test_channels_first_is_said_so():
+    with pytest.raises(PhotoError, match="channels first"):
+        working_photo(np.zeros((3, 64, 64), np.uint8), 512)
+
+
 def test_stretching_ignores_a_few_outliers():
     ramp = np.linspace(0, 200, 10_000).reshape(100, 100)
     ramp[0, 0], ramp[-1, -1] = -1e6, 1e6
     lightness = working_photo(ramp, 512)[..., 0]
     assert (np.diff(lightness.ravel().astype(int)) >= 0).all()
     assert len(np.unique(lightness)) > 200
+
+
+@pytest.mark.parametrize("outlier", [1e6, 1e9, 1e20])
+def test_one_hot_pixel_does_not_erase_the_photo(photo, outlier):
+    image = photo / 255 * 40
+    hot = image.copy()
+    hot[0, 0] = outlier
+    assert abs(working_photo(hot, 512)[1:].astype(int) - working_photo(image, 512)[1:]).max() <= 2
+
+
+def test_masked_values_are_refused(photo):
+    with pytest.raises(PhotoError, match="masked"):
+        working_photo(np.ma.masked_array(photo, photo > 200), 512)
 
 
 def test_sums_of_half_precision_do_not_overflow():

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from blurgen.errors import ArgumentError
 from blurgen.params import Interval, Params, param
 from blurgen.proposals.regions import Proposals
 
@@ -27,14 +28,17 @@ _LEAST_SIDE_PX = 32
 
 
 class ProposalParams(Params):
-    """What ``object_proposals`` looks for and how many it keeps."""
+    """What ``object_proposals`` looks for and how many it keeps.
+
+    A wrong name, type or value raises ``pydantic.ValidationError``, a ``ValueError``.
+    """
 
     contours: ContourKind = param(
         "learned", "", "learned (a small network, from the BSDS500 photos) or gradient (no learned numbers)"
     )
     score: ScoreKind = param("learned", "", "learned (fitted on the BSDS500 photos) or hand-made (no learned numbers)")
     working_side_px: int = param(
-        512, "px", "A photo whose long side is above this is downscaled to it; none is upscaled.", low=32, high=2048
+        512, "px", "A photo whose long side is above this is downscaled to it; none is upscaled.", low=64, high=2048
     )
     least_superpixel: float = param(
         0.0015, "share of the photo", "Smaller superpixels are absorbed by a neighbour.", low=0.0005, high=0.1
@@ -63,9 +67,11 @@ def object_proposals(image: np.ndarray, params: ProposalParams = ProposalParams(
     Parameters
     ----------
     image : ndarray of shape (H, W, 3) RGB, (H, W) or (H, W, 1) grey, or (H, W, C); uint8, uint16 or float
-        Decoded photo, upright. Not changed. What its values mean: ``working.working_photo``.
+        Decoded photo, upright. Not changed. White is 255, 65535 (of a sensor with fewer bits, 2^bits - 1) or 1.0. The
+        .1 and 99.9 percentiles become black and white where floats leave [0, 1] (temperatures, say) and where they lie
+        less than an eighth of the range apart. Other than 1 or 3 channels: three principal components.
     params : ProposalParams
-        Sizes, quotas and limits.
+        Detector, sizes, quotas and limits. Areas are those at the working resolution.
 
     Returns
     -------
@@ -79,11 +85,13 @@ def object_proposals(image: np.ndarray, params: ProposalParams = ProposalParams(
     ------
     PhotoError
         If ``image`` is not such an array, or holds values that are not finite.
+    ArgumentError
+        If ``params`` is something else.
     """
     # Imported here so that a recipe, which holds ProposalParams, can be read without cv2, scipy and higra.
     from blurgen.proposals import ranking, search
 
-    with search.one_blas_thread():
+    with search.one_blas_thread:
         found, photo = _segmented(image, params)
         if found is None:
             return _no_proposals(photo.shape[:2], image.shape[:2])
@@ -108,7 +116,7 @@ def ultrametric_contours(image: np.ndarray, params: ProposalParams = ProposalPar
     """
     from blurgen.proposals import hierarchy, search
 
-    with search.one_blas_thread():
+    with search.one_blas_thread:
         found, photo = _segmented(image, params)
     if found is None:
         return np.zeros(photo.shape[:2], np.float32)
@@ -119,6 +127,8 @@ def _segmented(image: np.ndarray, params: ProposalParams):
     """The segmentation of a photo, or None where there is nothing to part, and the photo in working Lab."""
     from blurgen.proposals import contours, search, working
 
+    if not isinstance(params, ProposalParams):
+        raise ArgumentError(f"params must be ProposalParams(...), this is {params!r:.60}")
     photo = working.working_photo(image, params.working_side_px)
     if min(photo.shape[:2]) < _LEAST_SIDE_PX or not np.ptp(photo.reshape(-1, 3), axis=0).any():
         return None, photo

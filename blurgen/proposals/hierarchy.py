@@ -72,8 +72,8 @@ def superpixels(maps: np.ndarray, least_area: float) -> RegionGraph:
         would join the regions that it parts.
     """
     relief = cv2.GaussianBlur(maps.mean(axis=0), (0, 0), _WATERSHED_SIGMA_PX)
-    basins = watershed(np.rint(relief * (255 / max(relief.max(), 1e-6))).astype(np.uint8)) - 1
-    graph = region_graph(basins, maps)
+    basins = watershed(np.rint(relief * (255 / max(relief.max(), 1e-6))).astype(np.uint8))
+    graph = region_graph(np.maximum(basins - 1, 0), maps)  # a relief without a minimum, which is flat, has basin 0 only
     while True:
         small = np.flatnonzero(graph.areas < least_area * graph.labels.size)
         if len(small) == 0 or len(graph.edges) == 0:

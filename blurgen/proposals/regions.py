@@ -14,11 +14,12 @@ import numpy as np
 from blurgen.errors import PhotoError
 
 _MOST_PX = 100_000_000
+_MOST_SIDE_PX = 2**21
 _MOST_BYTES = 2**28
 _STRIP_PX = 2**18
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Proposals:
     """Scored object masks of one photo, each a set of superpixels, best first.
 
@@ -191,13 +192,17 @@ def _unpacked(
     height, width, full_height, full_width, count = sizes.tolist()
     _require(max(height * width, full_height * full_width) <= _MOST_PX)
     _require(run_lengths.shape == run_labels.shape and run_lengths.dtype.kind == run_labels.dtype.kind == "u")
+    _require(run_lengths.min() > 0 and max(height, width, full_height, full_width) <= _MOST_SIDE_PX)
     _require(run_labels.max() < count and int(run_lengths.sum(dtype=np.uint64)) == height * width)
     _require(score_steps.ndim == 2 and len(score_steps) == 4 and score_steps.dtype == membership.dtype == np.uint8)
     scores = _scores(score_steps)
     _require(len(scores) * count <= _MOST_BYTES and np.isfinite(scores).all())
     _require(membership.shape == (len(scores), -(-count // 8)))
+    _require(((scores >= 0) & (scores <= 1)).all() and (np.diff(scores) <= 0).all())
+    members = np.unpackbits(membership, axis=1, count=count).view(bool)
+    _require(members.any(axis=1).all())
     labels = np.repeat(run_labels.astype(np.int32), run_lengths).reshape(height, width)
-    return labels, np.unpackbits(membership, axis=1, count=count).view(bool), scores, (full_height, full_width)
+    return labels, members, scores, (full_height, full_width)
 
 
 def _require(fact: bool) -> None:

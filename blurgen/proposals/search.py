@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
+from threading import Lock
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -44,11 +43,30 @@ def pool(found: Segmentation, photo: np.ndarray, params: ProposalParams) -> tupl
     return masks, mask_features(found.graph, found.combined, masks, photo)
 
 
-def one_blas_thread() -> AbstractContextManager:
-    """Matrix products on one thread: beside a busy process, two threads that wait for each other take far longer."""
-    return _thread_pools().limit(limits=1, user_api="blas")
+class _OneBlasThread:
+    """Matrix products on one thread: beside a busy process, two threads that wait for each other take far longer.
+
+    The number of threads belongs to the process: the first to come in sets it, the last to leave puts it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._pools: ThreadpoolController | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._pools = self._pools or ThreadpoolController()  # looking them up takes 6 ms
+                self._limit = self._pools.limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._limit.restore_original_limits()
 
 
-@cache
-def _thread_pools() -> ThreadpoolController:
-    return ThreadpoolController()  # looking them up takes 6 ms
+one_blas_thread = _OneBlasThread()
+"""Holds for a ``with`` block, in any number of threads."""

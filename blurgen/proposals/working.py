@@ -16,7 +16,8 @@ _SHAPES = "(H, W) or (H, W, 1) grey, (H, W, 3) RGB or (H, W, C) of any number of
 _DTYPES = {"u1": "uint8", "u2": "uint16", "f2": "float16", "f4": "float32", "f8": "float64"}
 _LARGEST = np.float64(1e30)  # sums of larger float32 could overflow, and fill values are often -3.4e38
 _PERCENTILES = (0.1, 99.9)
-_NOISE = 1e-6  # of the largest value: what averaging in float32 leaves of a constant
+_NARROW = 1 / 8  # of the range; photos that span less are stretched
+_NOISE = 1e-6  # of the values: what averaging in float32 leaves of a constant
 _BLOCK = 2**14
 
 
@@ -27,7 +28,8 @@ def working_photo(image: np.ndarray, side_px: int) -> np.ndarray:
     by 65535, unless it leaves the two top bits unused: then its sensor had as many bits as its largest value needs (at
     least 8), and it is divided by 2^bits - 1. So ``photo * 257`` in uint16 gives what the uint8 photo gives, but for a
     very dark one (no value above 63 of 255). A float photo within [0, 1] is taken as it is; of another one, the .1 and
-    99.9 percentiles become 0 and 1.
+    99.9 percentiles become 0 and 1. So they do in every photo where they lie less than an eighth of the range apart
+    (thermal counts, fog).
 
     Photos of another number of channels have no colour. Their first principal component becomes L (its .1 and 99.9
     percentiles 0 and 100), the next two times the same factor a and b (0 where there is none).
@@ -62,8 +64,12 @@ def _checked(image: np.ndarray) -> np.ndarray:
     """The photo as (H, W, C), or a PhotoError that says what it should be."""
     if not isinstance(image, np.ndarray):
         raise PhotoError(f"a photo must be a numpy array, this one is {type(image).__name__}; convert it first")
+    if isinstance(image, np.ma.MaskedArray):
+        raise PhotoError("a photo must have no masked values; fill them first (photo.filled(0))")
     if f"{image.dtype.kind}{image.dtype.itemsize}" not in _DTYPES:
         raise PhotoError(f"a photo must be {', '.join(_DTYPES.values())}; this one is {image.dtype}: convert it first")
+    if image.ndim == 3 and image.shape[0] <= 4 and image.shape[2] >= 32:
+        raise PhotoError(f"a photo of shape {image.shape} has its channels first: move them last (np.moveaxis)")
     if image.ndim not in (2, 3) or image.size == 0:
         raise PhotoError(f"a photo must have shape {_SHAPES}, this one has {image.shape}: reshape or skip it")
     plain = np.asarray(image)
@@ -110,16 +116,18 @@ def _resized(photo: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _eight_bits(small: np.ndarray, top: float | None) -> np.ndarray:
     """RGB of any dtype to uint8, ``top`` becoming 255."""
-    if small.dtype == np.uint8:
+    low, span = _spread(small)
+    if top and not 0 < span < top * _NARROW:
+        low, span = 0, top
+    if (small.dtype, low, span) == (np.uint8, 0, 255):
         return small
-    low, span = (0, top) if top else _spread(small, small)
     return _rounded((small.astype(np.float64) - low) * (255 / span if span else 0))
 
 
-def _spread(values: np.ndarray, source: np.ndarray) -> tuple[float, float]:
-    """The low percentile and its distance to the high one: 0 if that is only the rounding noise of ``source``."""
+def _spread(values: np.ndarray, offset: float = 0) -> tuple[float, float]:
+    """The low percentile and its distance to the high one: 0 if that is only rounding noise of values + offset."""
     low, high = np.percentile(values.astype(np.float64), _PERCENTILES)
-    noise = _NOISE * max(abs(float(source.min())), abs(float(source.max())))
+    noise = _NOISE * (max(abs(low), abs(high)) + offset)
     return low, high - low if high - low > noise else 0
 
 
@@ -131,7 +139,7 @@ def _component_lab(small: np.ndarray) -> np.ndarray:
     loadings = _oriented(np.linalg.eigh(covariance)[1][:, ::-1][:, :3])
     components = np.zeros((len(pixels), 3))
     components[:, : loadings.shape[1]] = np.concatenate([block @ loadings for block in _centred(pixels, mean)])
-    low, span = _spread(components[:, 0], pixels)
+    low, span = _spread(components[:, 0], np.abs(mean).max())
     factor = 100 / span if span else 0
     components -= (low, 0, 0)
     components *= (factor * 255 / 100, factor, factor)

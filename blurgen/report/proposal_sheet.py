@@ -55,8 +55,8 @@ def sheet_title(name: str, shape: tuple[int, int], proposals: Proposals, params:
     facts = [
         f"{shape[1]} x {shape[0]} px",
         f"superpixels: {proposals.membership.shape[1]}",
-        f"proposals: {len(proposals)}",
-        f"contours: {params.contours}",
+        f"first {min(SHOWN, len(proposals))} of {len(proposals)} proposals",
+        f"contours: {params.contours}, score: {params.score}",
     ]
     return f"{shortened(printable(name))}  -  {', '.join(facts)}"
 
@@ -112,14 +112,15 @@ def contour_picture(contours: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     Returns
     -------
     ndarray of shape (*shape, 3), uint8
-        255 where the altitude is 0; along lines from PALEST for the map's weakest down to 0 for its strongest.
+        255 where the altitude is 0; along lines from PALEST for the lowest altitude of the map down to 0 for the
+        highest, in the order of altitudes, since most of them may lie close together.
     """
     steps = [-(-old // new) for old, new in zip(contours.shape, shape, strict=True)]
     lines = cv2.dilate(contours, np.ones(steps, np.uint8), anchor=(0, 0))
     lines = cv2.resize(lines, shape[::-1], interpolation=cv2.INTER_NEAREST)
-    weakest, strongest = contours.min(where=contours > 0, initial=1), contours.max()
-    shades = PALEST * (strongest - lines) / max(strongest - weakest, 1e-6)
-    grey = np.where(lines > 0, shades, 255).astype(np.uint8)
+    altitudes = np.unique(contours[contours > 0])
+    stronger = len(altitudes) - 1 - np.searchsorted(altitudes, lines)
+    grey = np.where(lines > 0, PALEST * stronger / max(len(altitudes) - 1, 1), 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
 
 

@@ -37,9 +37,13 @@ def read_examples(root: Path, split: str) -> list[Example]:
 
 
 def _read_example(photo: Path, annotation: Path) -> Example:
-    entries = loadmat(annotation)["groundTruth"][0]
-    segments = np.stack([entry["Segmentation"][0, 0] for entry in entries]).astype(np.uint16)
-    return Example(decode(read_file(photo)), segments)
+    try:
+        entries = loadmat(annotation)["groundTruth"][0]
+        segments = np.stack([entry["Segmentation"][0, 0] for entry in entries]).astype(np.uint16)
+        return Example(decode(read_file(photo)), segments)
+    except Exception as error:  # a damaged file may be anything that numpy and scipy can raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SourceError(f"{photo} and {annotation.name}: can't be read ({reason}); get BSDS500 again") from None
 
 
 def jaccard_indices(segments: np.ndarray, labels: np.ndarray, masks: np.ndarray) -> np.ndarray:

@@ -1,10 +1,8 @@
-"""Train the contour detector that ships with the package.
+"""Train the contour detector that ships with the package (``python -m blurgen.training contours``).
 
-    python -m blurgen.training.contours --bsds PATH --out blurgen/proposals/weights/contours.npz
-
-PATH holds ``images/train/*.jpg`` and ``groundTruth/train/*.mat`` of BSDS500. The target of a pixel is the share of
-annotators with a border near it. The trained network is turned into whole numbers (8 bits a weight, 8 bits an
-activation) that ``blurgen.proposals.network`` runs exactly. Same photos, arguments and torch build: the same file.
+The target of a pixel is the share of annotators with a border near it. The trained network is turned into whole numbers
+(8 bits a weight, 8 bits an activation) that ``blurgen.proposals.network`` runs exactly. Same photos, arguments and
+build of torch: the same file.
 
 Source: architecture: Ronneberger, Fischer, Brox, "U-Net: convolutional networks for biomedical image segmentation",
 MICCAI 2015. Photos: Arbelaez, Maire, Fowlkes, Malik, "Contour detection and hierarchical image segmentation",
@@ -13,9 +11,6 @@ TPAMI 2011 (BSDS500).
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import cv2
 import numpy as np
 import torch
@@ -23,9 +18,8 @@ from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from blurgen.files import publish
 from blurgen.proposals.network import LAYERS, MULTIPLE_PX, pack
-from blurgen.training.bsds import Example, read_examples
+from blurgen.training.bsds import Example
 
 _CROP_PX = 240
 _BATCH = 8
@@ -34,9 +28,6 @@ _SCALE_RANGE = (0.4, 1.25)
 _BORDER_SIGMA_PX = 1.0
 _P_GREY = 0.15
 _CALIBRATION_SHARE = 0.9999  # of the activations of a layer that its 8 bits hold; what is above is cut off
-
-PARTS = {"all": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}
-"""Which of the sorted photos are used; the score is fitted on halves that the contours have not seen."""
 
 
 class ContourNet(nn.Module):
@@ -162,24 +153,13 @@ def quantize(network: ContourNet, examples: list[Example]) -> bytes:
             gain = (norm.weight / torch.sqrt(norm.running_var + norm.eps)).double().numpy()
             bias = (norm.bias - norm.running_mean * torch.from_numpy(gain)).double().numpy()
             weight = weight * gain[:, None, None, None]
-        weights[name] = (weight, bias, tops[name])
+        weights[name] = (weight, bias, np.ceil(tops[name] * 16) / 16)  # coarse, since its last bits depend on the build
     return pack(weights)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bsds", type=Path, required=True, help="folder with images/ and groundTruth/")
-    parser.add_argument("--out", type=Path, required=True, help="the file of weights to write")
-    parser.add_argument("--photos", choices=PARTS, default="all", help="every photo, or every other one (default: all)")
-    parser.add_argument("--steps", type=int, default=8000, help="batches of 8 windows (default: 8000)")
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)  # another number may add in another order
-    cv2.setNumThreads(1)
+def train_contours(examples: list[Example], steps: int, seed: int) -> bytes:
+    """The bytes of a trained and rounded network. On one thread: another number may add in another order."""
+    torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    examples = read_examples(arguments.bsds, "train")[PARTS[arguments.photos]]
-    publish(arguments.out, quantize(train(examples, arguments.steps, arguments.seed), examples))
-
-
-if __name__ == "__main__":
-    main()
+    cv2.setNumThreads(1)
+    return quantize(train(examples, steps, seed), examples)

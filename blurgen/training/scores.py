@@ -1,10 +1,7 @@
-"""Fit the learned score of proposals that ships with the package.
+"""Fit the learned score of proposals that ships with the package (``python -m blurgen.training scores``).
 
-    python -m blurgen.training.scores --bsds PATH --even EVEN.npz --odd ODD.npz --out WEIGHTS.npz
-
-PATH is as for ``blurgen.training.contours``; EVEN.npz and ODD.npz are contour networks trained on every other photo
-(``--photos even``, ``--photos odd``). Each photo gets its contours from the network that has not seen it: on photos
-that it knows the contours are better than they will ever be. Same photos, networks and builds: the same file.
+Each photo gets its contours from a network that has not seen it, which was trained on every other photo: on photos that
+it knows the contours are better than they will ever be. Same photos, networks and builds: the same file.
 
 Source: regression of overlaps from features of masks: Carreira, Sminchisescu, "CPMC: automatic object segmentation
 using constrained parametric min-cuts", TPAMI 2012.
@@ -12,10 +9,8 @@ using constrained parametric min-cuts", TPAMI 2012.
 
 from __future__ import annotations
 
-import argparse
 import io
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -23,14 +18,13 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from blurgen.files import publish
 from blurgen.proposals import ProposalParams, search
 from blurgen.proposals.contours import contour_maps, learned_contours
 from blurgen.proposals.features import FEATURES
 from blurgen.proposals.network import Network
 from blurgen.proposals.ranking import FAR
 from blurgen.proposals.working import working_photo
-from blurgen.training.bsds import Example, jaccard_indices, read_examples
+from blurgen.training.bsds import Example, jaccard_indices
 
 _HIDDEN = (32, 16)
 _EPOCHS = 15
@@ -88,11 +82,12 @@ def fit(pools: list[Pool], seed: int) -> list[np.ndarray]:
 
 def _descend(layers: list[nn.Linear], inputs: torch.Tensor, targets: torch.Tensor, shares: torch.Tensor) -> None:
     network = nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())))[:-1]
-    batches = len(inputs) // _BATCH
+    size = min(_BATCH, len(inputs))
+    batches = len(inputs) // size
     optimizer = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, _EPOCHS * batches, pct_start=0.1)
     for _ in tqdm(range(_EPOCHS), desc="score", unit="epoch"):
-        for rows in torch.randperm(len(inputs))[: batches * _BATCH].view(batches, _BATCH):
+        for rows in torch.randperm(len(inputs))[: batches * size].view(batches, size):
             loss = (shares[rows] * (network(inputs[rows])[:, 0] - targets[rows]) ** 2).mean()
             optimizer.zero_grad()
             loss.backward()
@@ -100,25 +95,13 @@ def _descend(layers: list[nn.Linear], inputs: torch.Tensor, targets: torch.Tenso
             schedule.step()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bsds", type=Path, required=True, help="folder with images/ and groundTruth/")
-    parser.add_argument("--even", type=Path, required=True, help="contour network trained with --photos even")
-    parser.add_argument("--odd", type=Path, required=True, help="contour network trained with --photos odd")
-    parser.add_argument("--out", type=Path, required=True, help="the file of weights to write")
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+def train_scores(examples: list[Example], even: Network, odd: Network, seed: int) -> bytes:
+    """The bytes of the learned scores of both kinds of contours. ``even`` and ``odd`` were trained on those halves."""
     torch.set_num_threads(1)
-    examples = read_examples(arguments.bsds, "train")
-    halves = Network(arguments.odd.read_bytes()), Network(arguments.even.read_bytes())
     arrays = {}
-    for kind, networks in (("learned", halves), ("gradient", None)):
-        values = fit(gather(examples, networks), arguments.seed)
+    for kind, networks in (("learned", (odd, even)), ("gradient", None)):
+        values = fit(gather(examples, networks), seed)
         arrays |= {f"{kind}.{place}": value.astype(np.float32) for place, value in enumerate(values)}
     data = io.BytesIO()
     np.savez_compressed(data, **arrays)
-    publish(arguments.out, data.getvalue())
-
-
-if __name__ == "__main__":
-    main()
+    return data.getvalue()

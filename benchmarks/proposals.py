@@ -270,6 +270,8 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
     parser.add_argument("--write", action="store_true", help="keep the table in benchmarks/results/")
     options = parser.parse_args()
+    if options.photos is not None and options.photos < 1:
+        parser.error("--photos must be 1 or more")
     photos = sorted((options.bsds / "images" / options.split).glob("*.jpg"))[: options.photos]
     if not photos:
         parser.error(f"no photo in {options.bsds / 'images' / options.split}")

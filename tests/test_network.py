@@ -68,6 +68,21 @@ def test_no_sum_can_leave_the_exact_whole_numbers():
         assert np.abs(weights.astype(np.int64)).sum(axis=(1, 2, 3)).max() * 255 < network.EXACT
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"half_1.weights": np.zeros((16, 12, 3, 5), np.int8)}, "half_1 has another shape"),
+        ({"out.gain": np.ones(3, np.float32)}, "out has another shape"),
+        ({"eighth_3.weights": np.ones((24, 64, 3, 3))}, "whole numbers"),
+    ],
+)
+def test_a_network_of_another_form_is_refused(change, message):
+    data = io.BytesIO()
+    np.savez_compressed(data, **{**packed_arrays(), **change})
+    with pytest.raises(ValueError, match=message):
+        network.Network(data.getvalue())
+
+
 def test_weights_are_some_tens_of_kilobytes():
     assert sum(len(WEIGHTS.joinpath(name).read_bytes()) for name in ("contours.npz", "scores.npz")) < 100_000
 

@@ -12,6 +12,7 @@ integer-arithmetic-only inference", CVPR 2018.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -98,15 +99,11 @@ def _channels(source: str) -> int:
 
 
 class Network:
-    """A network read from the bytes of ``pack``."""
+    """A network read from the bytes of ``pack``. Raises ValueError if they are of another form."""
 
     def __init__(self, data: bytes) -> None:
-        self.layers: dict[str, Convolution] = {}
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            for name in LAYERS:
-                weights = arrays[f"{name}.weights"].transpose(2, 0, 3, 1).astype(np.float32)
-                gain, offset = arrays[f"{name}.gain"], arrays[f"{name}.offset"]
-                self.layers[name] = Convolution(weights.reshape(*weights.shape[:2], -1), gain, offset)
+            self.layers = {name: _read_layer(name, arrays) for name in LAYERS}
             top = float(arrays["out.top"])
         logits = np.linspace(-top, top, _TOP + 1)
         self._strengths = np.rint(255 / (1 + np.exp(-logits))).astype(np.uint8)
@@ -132,6 +129,18 @@ class Network:
         unfolded = values["out"].reshape(2, 2, *values["out"].shape[1:]).transpose(2, 0, 3, 1)
         index = unfolded.reshape(unfolded.shape[0] * 2, -1)[:height, :width].astype(np.uint8)
         return self._strengths[index]
+
+
+def _read_layer(name: str, arrays: Mapping[str, np.ndarray]) -> Convolution:
+    """One layer of a packed network, once its shapes and the largest possible sum are checked."""
+    weights, gain, offset = (arrays[f"{name}.{part}"] for part in ("weights", "gain", "offset"))
+    inputs, outputs = LAYERS[name].inputs, LAYERS[name].outputs
+    if (weights.shape, gain.shape, offset.shape) != ((outputs, inputs, 3, 3), (outputs,), (outputs,)):
+        raise ValueError(f"layer {name} has another shape")
+    if weights.dtype != np.int8 or np.abs(weights.astype(np.int64)).sum(axis=(1, 2, 3)).max() * _TOP >= EXACT:
+        raise ValueError(f"layer {name} is not made of whole numbers that float32 can add up exactly")
+    rows = weights.transpose(2, 0, 3, 1).astype(np.float32)
+    return Convolution(rows.reshape(3, outputs, -1), gain, offset)
 
 
 def _fold(photo: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from blurgen.errors import BlurgenError, DependencyError, SourceError
+from blurgen.errors import BlurgenError, DependencyError, OutputError, SourceError
 from blurgen.files import publish
 from blurgen.training.bsds import read_examples
 
@@ -67,6 +67,8 @@ def main() -> None:
     try:
         if find_spec("torch") is None:
             raise DependencyError("torch is not installed; `pip install 'blurgen[train]'` or `make torch` brings it")
+        if not options.out.parent.is_dir():  # better now than after half an hour
+            raise OutputError(f"{options.out.parent}: no such folder; make it first")
         publish(options.out, options.run(options))
         print(f"written: {options.out}")
     except BlurgenError as error:

@@ -25,7 +25,7 @@ KINDS = {
     "learned, learned": ProposalParams(),
     "gradient, hand-made": ProposalParams(contours="gradient", score="hand-made"),
 }
-TEMPERATURES = (0.03, 0.05, 0.07, 0.09, 0.1, 0.15, 0.2, 1.0)
+TEMPERATURES = (0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.2, 1.0)
 RESULTS = Path(__file__).parent / "results" / "temperature.md"
 
 

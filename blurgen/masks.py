@@ -20,7 +20,7 @@ class MaskParams(Params):
 
     kind: MaskKind = param("proposal", "", "proposal (computed) or largest-object (annotated, voc and coco only)")
     temperature: float = param(
-        0.09, "", "of the softmax over the scores: low prefers the best, high draws all alike", low=1e-3, high=1e3
+        0.07, "", "of the softmax over the scores: low prefers the best, high draws all alike", low=1e-3, high=1e3
     )
     area_range: Interval = param(
         (0.01, 0.95), "", "share of the stored image that the region may cover; else redrawn", low=0, high=1

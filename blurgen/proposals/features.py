@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from blurgen.proposals.gradient import lab_units
 from blurgen.proposals.grouping import adjacency_matrix
 from blurgen.proposals.hierarchy import Hierarchy, RegionGraph, border_altitudes
+from blurgen.proposals.working import lab_units
 
 FEATURES = (
     *("area", "root_area", "log_area", "perimeter", "frame"),

@@ -15,6 +15,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from blurgen.proposals.working import lab_units
+
 _GRADIENT_SIGMA_PX = 1.5
 _GRADIENT_HALF = 4.0  # colour gradient (CIE Lab units per px) that maps to strength 1/2
 _CHROMA_WEIGHT = 2.0  # of a* and b* beside L*, as weights of squared gradients
@@ -40,11 +42,6 @@ def gradient_contours(photo: np.ndarray) -> np.ndarray:
     lab = lab_units(photo)
     maps = [_gradient_strength(lab), *(_histogram_strength(lab, scale, px) for scale, px in _HISTOGRAM_SCALES)]
     return np.stack([_divide_by_surround(strength) for strength in maps])
-
-
-def lab_units(photo: np.ndarray) -> np.ndarray:
-    """8-bit CIE Lab -> L* 0..100, a* and b* around 0: (H, W, 3) float32."""
-    return (photo - np.float32([0, 128, 128])) * np.float32([100 / 255, 1, 1])
 
 
 def _gradient_strength(lab: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from skimage.segmentation import watershed
 
-from blurgen.proposals.gradient import lab_units
+from blurgen.proposals.working import lab_units
 
 _WATERSHED_SIGMA_PX = 1.25
 

@@ -60,6 +60,11 @@ def working_photo(image: np.ndarray, side_px: int) -> np.ndarray:
     return cv2.cvtColor(_eight_bits(colour, top), cv2.COLOR_RGB2LAB)
 
 
+def lab_units(photo: np.ndarray) -> np.ndarray:
+    """8-bit CIE Lab -> L* 0..100, a* and b* around 0: (H, W, 3) float32."""
+    return (photo - np.float32([0, 128, 128])) * np.float32([100 / 255, 1, 1])
+
+
 def _checked(image: np.ndarray) -> np.ndarray:
     """The photo as (H, W, C), or a PhotoError that says what it should be."""
     if not isinstance(image, np.ndarray):

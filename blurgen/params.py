@@ -5,6 +5,7 @@ Each stage owns a ``Params`` class; ``recipe.Recipe`` is composed of them.
 
 from __future__ import annotations
 
+import difflib
 import math
 from inspect import cleandoc
 from typing import Annotated, Any
@@ -30,6 +31,43 @@ def _as_tuple(value: Any) -> Any:
 Interval = Annotated[tuple[float, float], BeforeValidator(_as_tuple)]
 
 
+def mix_of(*kinds: str) -> Any:
+    """The type of a parameter that mixes ``kinds``: how often each is drawn, relative to the others.
+
+    Kept without zeros and in the order of ``kinds``, so that equal mixes are equal recipes.
+    """
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError(f"give the kinds and how often each is drawn, as {{ {kinds[0]} = 1.0 }}")
+        for kind, weight in value.items():
+            if kind not in kinds:
+                raise ValueError(f'unknown kind "{kind!s:.40}"; {suggest(str(kind), list(kinds))}')
+            if type(weight) not in (int, float) or not 0 <= weight <= HUGE:
+                raise ValueError(f"{kind} is {weight!r:.40}: give a number, 0 or more")
+        if not any(value.values()):
+            raise ValueError("no kind is left: give at least one of them a number above 0")
+        return {kind: float(value[kind]) for kind in kinds if value.get(kind)}
+
+    return Annotated[dict[str, float], BeforeValidator(check)]
+
+
+def draw_from(mix: dict[str, float], number: float) -> str:
+    """The kind of ``mix`` that a uniform ``number`` in [0, 1) falls on."""
+    left = number * sum(mix.values())
+    for kind, weight in mix.items():
+        left -= weight
+        if left < 0:
+            return kind
+    return kind
+
+
+def suggest(text: str, known: list[str]) -> str:
+    """"did you mean", or all that is known."""
+    close = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
+    return f'did you mean "{close[0]}"?' if close else f"known are {', '.join(known)}"
+
+
 class Params(BaseModel):
     """Frozen and strict: unknown keys, wrong types, NaN, reversed intervals and values out of range are refused."""
 
@@ -45,7 +83,7 @@ class Params(BaseModel):
     def _within_range(cls, value: Any, info: ValidationInfo) -> Any:
         extra = cls.model_fields[info.field_name].json_schema_extra or {}
         low, high = extra.get("low"), extra.get("high")
-        numbers = value if isinstance(value, tuple) else (value,)
+        numbers = value if isinstance(value, tuple) else () if isinstance(value, dict) else (value,)
         if isinstance(value, tuple) and value[0] > value[1]:
             raise ValueError("the range is reversed: the first number is above the second; swap the two")
         for number in numbers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import tomllib
@@ -17,7 +16,7 @@ from blurgen.fill import FillParams
 from blurgen.geometry import GeometryParams
 from blurgen.kernels import BlurParams
 from blurgen.masks import MaskParams
-from blurgen.params import Params, param
+from blurgen.params import Params, param, suggest
 from blurgen.proposals import ProposalParams
 from blurgen.shards.codecs import StorageParams
 
@@ -55,7 +54,7 @@ class Recipe(Params):
             section, _, name = key.rpartition(".")
             holder = values.setdefault(section, {}) if section else values
             if not isinstance(holder, dict):
-                raise RecipeError(f'{origin}: unknown key "{key}"; {_suggest(section, _known_keys([]))}')
+                raise RecipeError(f'{origin}: unknown key "{key}"; {suggest(section, _known_keys([]))}')
             holder[name] = value
         return _validated(values, origin)
 
@@ -69,7 +68,9 @@ class Recipe(Params):
 
 
 def _toml_value(value: Any) -> str:
-    """JSON is TOML but for two things: escaped surrogate pairs, and a bare DEL."""
+    """JSON is TOML but for three things: escaped surrogate pairs, a bare DEL, and tables."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml_value(one)}' for key, one in value.items())} }}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -103,7 +104,7 @@ def load_recipe(name_or_file: str | Path = DEFAULT_RECIPE) -> Recipe:
         return parse_recipe(resources.files("blurgen_recipes").joinpath(f"{text}.toml").read_bytes(), text)
     path = Path(text)
     if not _is_file(path):
-        raise RecipeError(f'no recipe "{text}": {_suggest(text, recipe_names())}, or give the path of a TOML file')
+        raise RecipeError(f'no recipe "{text}": {suggest(text, recipe_names())}, or give the path of a TOML file')
     try:
         with path.open("rb") as file:
             data = file.read(MAX_RECIPE_BYTES + 1)
@@ -145,7 +146,7 @@ def _first_fault(error: ValidationError | RecursionError) -> str:
     path = [str(part) for part in fault["loc"]]
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        return f'unknown key "{key}"; {_suggest(path[-1], _known_keys(path[:-1]))}'
+        return f'unknown key "{key}"; {suggest(path[-1], _known_keys(path[:-1]))}'
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] != "value_error":
         message += f", not {fault['input']!r:.60}"
@@ -157,11 +158,6 @@ def _known_keys(sections: list[str]) -> list[str]:
     for section in sections:
         model = model.model_fields[section].annotation
     return list(model.model_fields)
-
-
-def _suggest(text: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
-    return f'did you mean "{close[0]}"?' if close else f"known are {', '.join(known)}"
 
 
 def _one_line(message: object) -> str:

@@ -23,7 +23,7 @@ import numpy as np
 from blurgen import load_recipe, object_proposals, open_source
 from blurgen.compositing import blur_and_composite
 from blurgen.engines import single_threaded
-from blurgen.fill import FillParams, fill_sharp_region
+from blurgen.fill import FILLS, FillParams, fill_sharp_region
 from blurgen.kernels import Blur, make_kernel
 from blurgen.sources import decode
 
@@ -40,8 +40,9 @@ def fills(image, mask, reach):
     return {
         "naive (none)": image,
         "cv2 telea, radius 3": cv2.inpaint(image, hidden, 3, cv2.INPAINT_TELEA),
-        "telea": fill_sharp_region(image, mask, reach, FillParams(method="telea")),
-        "nearest": fill_sharp_region(image, mask, reach, FillParams(method="nearest")),
+        "cv2 navier-stokes, radius 3": cv2.inpaint(image, hidden, 3, cv2.INPAINT_NS),
+    } | {
+        method: fill_sharp_region(image, mask, reach, FillParams(method=method)) for method in FILLS if method != "none"
     }
 
 

@@ -1,71 +1,143 @@
-"""Convolve the filled photo and put the sharp region back."""
+"""Blur a layer of the photo and put it back: what is far keeps off the outline, what is near spreads over it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
-from scipy import fft
 
-from blurgen.kernels import Kernel
+from blurgen.camera.light import Light, rounded
+from blurgen.camera.noise import Noise, noise_planes
+from blurgen.convolution import Lens, Surround
+from blurgen.fill import FillParams, fill_sharp_region
+from blurgen.geometry import Window, bounds
+from blurgen.kernels import Blur
+from blurgen.varying import amount_map
 
-SPATIAL_SIDE_MAX = 11
-"""Largest side in px at which cv2.filter2D is faster than a product of Fourier transforms."""
+LEAST_AMOUNT_PX = 0.3
+"""What is blurred less is sharp in the mask: the middle of a turn or a zoom, say."""
+
+_ROUND_OFF = 1e-4
+"""Alpha so near to 0 or 1 is that, but for the round-off of a Fourier transform."""
 
 
-def blur_and_composite(image: np.ndarray, filled: np.ndarray, blur_mask: np.ndarray, kernel: Kernel) -> np.ndarray:
-    """Equation 1 of the paper: the blurred ``filled`` inside ``blur_mask``, ``image`` outside.
+def is_blurred(blur: Blur, shape: tuple[int, int]) -> np.ndarray:
+    """Where a blur is strong enough to be called one: (H, W) bool."""
+    return amount_map(blur, shape) >= LEAST_AMOUNT_PX
 
-    Only the bounding box of the blurred region is convolved.
+
+@dataclass(frozen=True)
+class Grain:
+    """Noise to put back where a lens takes it away.
+
+    Attributes
+    ----------
+    offsets : tuple of two ints
+        Which part of the fixed noise field lies on the image: see ``noise_planes``.
+    strength : float
+        1 puts back as much as was lost.
+    """
+
+    noise: Noise
+    offsets: tuple[int, int]
+    strength: float = 1.0
+
+    def added_to(
+        self, planes: list[np.ndarray], window: Window, lens: Lens, seen: np.ndarray | None = None
+    ) -> list[np.ndarray]:
+        """``planes`` (h, w) of pixel values with the noise that ``lens`` takes away, weighted by ``seen`` (h, w)."""
+        left = 0.0 if lens.kernel is None else self.noise.left_by(lens.kernel.weights)
+        weight = np.float32(self.strength * np.sqrt(1 - left))
+        weight = weight if seen is None else weight * seen
+        top, left = (offset + part.start for offset, part in zip(self.offsets, window, strict=True))
+        noise = noise_planes(self.noise, planes[0].shape, (top, left))
+        return [plane + weight * one for plane, one in zip(planes, noise, strict=True)]
+
+
+def composite_far(
+    image: np.ndarray, mask: np.ndarray, lens: Lens, source: Surround, light: Light, grain: Grain | None
+) -> np.ndarray:
+    """Equation 1 of the paper: the blurred scene inside ``mask``, ``image`` outside; the outline stays as it is.
 
     Parameters
     ----------
-    image, filled : ndarray of shape (H, W, 3), uint8
-    blur_mask : ndarray of shape (H, W), bool
+    image : ndarray of shape (H, W, C), uint8, uint16 or float32
+    mask : ndarray of shape (H, W), bool
+        True where the pixel is blurred.
+    source : Surround
+        What is blurred, over the bounding box of ``mask``: the image, its sharp region filled, or the light of that.
+    light, grain
+        How light and noise are treated.
 
     Returns
     -------
-    ndarray of shape (H, W, 3), uint8
+    ndarray of shape (H, W, C)
+        A new image of the same dtype.
     """
-    rows, columns = np.flatnonzero(blur_mask.any(axis=1)), np.flatnonzero(blur_mask.any(axis=0))
-    window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if light.changes_values or grain:
+        planes = [light.code(plane) for plane in source.planes(lens)]
+        blurred = _finished(planes, image.dtype, source.window, lens, grain)
+    else:
+        blurred = source.blurred(lens)
+    return _pasted(image, blurred, mask[source.window], source.window)
+
+
+def composite_near(
+    image: np.ndarray, mask: np.ndarray, lens: Lens, fill: FillParams, light: Light, grain: Grain | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """A near layer out of focus or in motion, over what is behind it.
+
+    The layer's light, premultiplied by its alpha, is blurred together with alpha; behind it stands the rest of the
+    photo, continued under the layer by the fill (Porter and Duff 1984, "over").
+
+    Returns
+    -------
+    image : ndarray of shape (H, W, C)
+        A new image of the same dtype.
+    mask : ndarray of shape (H, W), bool
+        Where alpha is one half or more.
+    """
+    window = bounds(mask, lens.reach_px)
+    *blurred, seen = Surround(_premultiplied(image, mask, light), window, lens.reach_px).planes(lens)
+    hidden = np.clip(1 - seen, 0, 1)
+    hidden[hidden < _ROUND_OFF] = 0
+    behind = image if mask.all() else fill_sharp_region(image, ~mask, lens.reach_px, fill)
+    behind = cv2.split(light.of(np.ascontiguousarray(behind[window])))
+    planes = [light.code(front + hidden * back) for front, back in zip(blurred, behind, strict=True)]
+    finished = _finished(planes, image.dtype, window, lens, grain, np.sqrt(1 - hidden**2))
+    soft_mask = np.zeros_like(mask)
+    soft_mask[window] = seen >= 0.5
+    return _pasted(image, finished, seen > _ROUND_OFF, window), soft_mask
+
+
+def _premultiplied(image: np.ndarray, mask: np.ndarray, light: Light) -> np.ndarray:
+    """Light and alpha, zero outside of ``mask``: (H, W, C + 1) float32."""
+    inside = bounds(mask)
+    part = light.of(np.ascontiguousarray(image[inside]))
+    alpha = np.ones(part.shape[:2], np.float32)
+    layer = np.zeros((*mask.shape, image.shape[2] + 1), np.float32)
+    cv2.copyTo(cv2.merge([*cv2.split(part), alpha]), mask[inside].view(np.uint8), layer[inside])
+    return layer
+
+
+def _finished(
+    planes: list[np.ndarray],
+    dtype: np.dtype,
+    window: Window,
+    lens: Lens,
+    grain: Grain | None,
+    seen: np.ndarray | None = None,
+) -> np.ndarray:
+    """Pixel values with their noise, rounded: (h, w, C) of ``dtype``."""
+    if grain:
+        planes = grain.added_to(planes, window, lens, seen)
+        planes = planes if dtype == np.float32 else [np.maximum(plane, 0) for plane in planes]
+    return cv2.merge([rounded(plane, dtype) for plane in planes]).reshape(*planes[0].shape, -1)
+
+
+def _pasted(image: np.ndarray, part: np.ndarray, where: np.ndarray, window: Window) -> np.ndarray:
+    """A copy of ``image`` with ``part`` in its ``window`` at the pixels ``where``."""
     composite = image.copy()
-    blurred = convolve(_with_surround(filled, window, kernel.reach_px), kernel)
-    cv2.copyTo(blurred, blur_mask[window].view(np.uint8), composite[window])
+    cv2.copyTo(part, where.view(np.uint8), composite[window])
     return composite
-
-
-def _with_surround(image: np.ndarray, window: tuple[slice, slice], reach: int) -> np.ndarray:
-    """The window and ``reach`` px around it, mirrored beyond the image's border."""
-    (height, width), (rows, columns) = image.shape[:2], window
-    top, bottom = max(0, rows.start - reach), min(height, rows.stop + reach)
-    left, right = max(0, columns.start - reach), min(width, columns.stop + reach)
-    short = (
-        reach - rows.start + top,
-        reach - bottom + rows.stop,
-        reach - columns.start + left,
-        reach - right + columns.stop,
-    )
-    return cv2.copyMakeBorder(image[top:bottom, left:right], *short, cv2.BORDER_REFLECT_101)
-
-
-def convolve(image: np.ndarray, kernel: Kernel) -> np.ndarray:
-    """Convolve (H + 2r, W + 2r, 3) uint8 with a kernel of reach r; the valid part, rounded: (H, W, 3) uint8."""
-    reach, side = kernel.reach_px, len(kernel.weights)
-    if kernel.taps is not None:
-        blurred = cv2.sepFilter2D(image, cv2.CV_32F, kernel.taps, kernel.taps)[reach:-reach, reach:-reach]
-        return cv2.convertScaleAbs(blurred)
-    if side <= SPATIAL_SIDE_MAX:
-        return cv2.filter2D(image, cv2.CV_8U, kernel.weights[::-1, ::-1])[reach:-reach, reach:-reach]
-    return _convolve_fft(image, kernel)
-
-
-def _convolve_fft(image: np.ndarray, kernel: Kernel) -> np.ndarray:
-    side = len(kernel.weights)
-    height, width, _ = image.shape
-    shape = (cv2.getOptimalDFTSize(height), cv2.getOptimalDFTSize(width))
-    planes = np.stack(cv2.split(image)).astype(np.float32)
-    spectrum = fft.rfft2(planes, shape)
-    spectrum *= fft.rfft2(kernel.weights, shape)
-    # The first side - 1 rows and columns are wrapped around; the valid part starts after them.
-    blurred = fft.irfft2(spectrum, shape, overwrite_x=True)[:, side - 1 : height, side - 1 : width]
-    return cv2.merge([cv2.convertScaleAbs(plane) for plane in blurred])

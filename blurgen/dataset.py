@@ -50,7 +50,7 @@ _MANIFEST_TYPES = {
 
 def build_versions() -> dict[str, str]:
     """What byte identity depends on: the libraries, the Python and the processor's features."""
-    packages = ("numpy", "scipy", "opencv-contrib-python", "scikit-image", "higra", "h5py", "Pillow")
+    packages = ("numpy", "scipy", "opencv-contrib-python", "scikit-image", "higra", "h5py", "Pillow", "tifffile")
     versions = {package: importlib.metadata.version(package) for package in packages}
     machine = f"{platform.machine()} {cv2.getCPUFeaturesLine()}"
     return {"blurgen": __version__, "python": platform.python_version(), "machine": machine, **versions}
@@ -228,7 +228,8 @@ class Dataset:
     def __getitem__(self, index: int) -> Pair:
         """Pair ``index``, or from the end if it is negative. Raises IndexError, and ShardError for a damaged pair."""
         shard, place = self._locate(operator.index(index))
-        return Pair(shard.image(place), shard.mask(place), shard.row(place))
+        targets = {name: shard.target(name, place) for name in shard.targets}
+        return Pair(shard.image(place), shard.mask(place), shard.row(place), targets=targets)
 
     def __iter__(self) -> Iterator[Pair]:
         return (self[index] for index in range(len(self)))
@@ -336,9 +337,13 @@ def _shard_faults(folder: Path, index: int, listed: dict, first: int) -> list[st
             return [f"{path}: begins with pair {shard.provenance['pair'][0]}, {first} is due"]
         for place in range(len(shard)):
             shard.image(place)
-            blurred = shard.mask(place).mean()
-            if blurred in (0, 1):
-                return [f"{path}: pair {place} of this shard has a mask of a single class"]
+            for name in shard.targets:
+                shard.target(name, place)
+            blurred, stated = shard.mask(place).mean(), shard.provenance["blurred_share"][place]
+            if blurred != stated:
+                return [
+                    f"{path}: pair {place} of this shard is {blurred:.1%} blurred, its provenance says {stated:.1%}"
+                ]
     return []
 
 
@@ -346,10 +351,11 @@ def info(folder: str | Path) -> dict:
     """What is in a data set: counts, shares and quantiles, from the manifest, the receipts and the provenance."""
     with Dataset(folder) as data:
         receipts = [read_receipt(data.folder, index) for index in range(len(data.manifest["shards"]))]
-        tables = []
+        tables, targets = [], set()
         for number in range(len(receipts)):
             with data._checked_shard(number) as shard:
                 tables.append(shard.provenance)
+                targets.update(shard.targets)
         manifest = data.manifest
     return {
         "folder": str(folder),
@@ -367,6 +373,7 @@ def info(folder: str | Path) -> dict:
         "rejected": dict(sum((Counter(receipt["rejected"]) for receipt in receipts), Counter())),
         "replaced": sum(receipt["replaced"] for receipt in receipts),
         "upscaled": sum(receipt["upscaled"] for receipt in receipts),
+        "targets": sorted(targets),
         **_provenance_statistics(tables),
         "build": manifest["build"],
     }
@@ -377,18 +384,23 @@ def _provenance_statistics(tables: list[np.ndarray]) -> dict:
         return np.concatenate([table[name] for table in tables])
 
     sizes = Counter(zip(column("height").tolist(), column("width").tolist(), strict=True))
-    kinds = column("blur_kind")
-    amounts = {}
-    for kind, name in ((b"gaussian", "sigma_px"), (b"motion", "length_px")):
-        if (kinds == kind).any():
-            amounts[name] = _quantiles(column(name)[kinds == kind])
+    amounts = ("sigma_px", "radius_px", "length_px", "noise_sigma")
     return {
         "sizes": {f"{height}x{width}": count for (height, width), count in sizes.most_common()},
-        "blur_kinds": {kind.decode(): count for kind, count in sorted(Counter(kinds.tolist()).items())},
+        "blur_kinds": _counted(column("blur_kind")),
+        "mask_kinds": _counted(column("mask_kind")),
+        "second_share": float((column("second_blur_kind") != b"none").mean()),
+        "near_share": float((column("near") | column("second_near")).mean()),
+        "jpeg_share": float((column("jpeg_quality") > 0).mean()),
         "inverted_share": float(column("inverted").mean()),
         "blurred_share": _quantiles(column("blurred_share")),
-        **amounts,
+        "sharpness": _quantiles(column("sharpness")),
+        **{name: _quantiles(column(name)[column(name) > 0]) for name in amounts if column(name).any()},
     }
+
+
+def _counted(words: np.ndarray) -> dict[str, int]:
+    return {word.decode(): count for word, count in sorted(Counter(words.tolist()).items())}
 
 
 def _quantiles(values: np.ndarray) -> dict[str, float]:

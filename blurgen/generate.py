@@ -6,8 +6,9 @@ import operator
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -24,17 +25,19 @@ from blurgen.dataset import (
     write_manifest,
 )
 from blurgen.engines import in_parallel, is_quiet, single_threaded
-from blurgen.errors import ArgumentError, OutputError, PhotoError, SourceError
+from blurgen.errors import ArgumentError, OutputError, PhotoError, RecipeError, SourceError
 from blurgen.files import LOCK_NAME, TEMPORARY_PREFIX, locked, make_folder, sha256, sha256_file, sweep
-from blurgen.plan import ShardTask, default_pairs_per_shard, plan
+from blurgen.plan import SPARE_PHOTOS, ShardTask, default_pairs_per_shard, plan
+from blurgen.proposals import Proposals
 from blurgen.recipe import Recipe, load_recipe
 from blurgen.regions import RegionCache, default_cache, find_regions
+from blurgen.scene import REASONS
 from blurgen.shards.format import MANIFEST_NAME, MAX_PAIRS, MAX_SHARDS, RECIPE_NAME
 from blurgen.shards.reader import is_file
 from blurgen.shards.writer import ShardBuilder
 from blurgen.sources import Source, decode, open_source
 from blurgen.survey import SurveyedPhoto, survey
-from blurgen.synthesis import Pair, synthesize
+from blurgen.synthesis import Pair, Studio
 
 MAX_N = 20_000_000
 """Most pairs of one data set: the plan is held in memory."""
@@ -108,7 +111,7 @@ def make_dataset(
     pairs_per_shard = None if pairs_per_shard is None else _whole("pairs per shard", pairs_per_shard)
     _check_numbers(n, seed, workers, pairs_per_shard)
     if isinstance(source, str):
-        source = open_source(source, with_objects=recipe.mask.needs_objects, **source_options)
+        source = open_source(source, **source_options, **recipe_options(recipe))
     out, cache = Path(out).absolute(), Path(cache or default_cache()).absolute()
     asked = {"pairs": n, "seed": seed, "recipe": recipe.model_dump(mode="json"), "source": source.name}
     asked["split"] = source.split
@@ -123,6 +126,7 @@ def make_dataset(
         begun = time.perf_counter()
         photos, quarantined = survey(source, recipe, cache, workers, progress)
         surveyed = time.perf_counter()
+        _check_raw(photos, recipe)
         per_shard = pairs_per_shard or (former or {}).get("pairs_per_shard")
         per_shard = per_shard or default_pairs_per_shard(n, recipe, photos)
         _check_shards(n, per_shard)
@@ -144,6 +148,11 @@ def make_dataset(
             write_manifest(out, recipe, manifest, ordered)
     times = {"survey_seconds": surveyed - begun, "seconds": seconds}
     return _summary(out, manifest, ordered, pairs_made=sum(len(task.pairs) for task in left), workers=workers, **times)
+
+
+def recipe_options(recipe: Recipe) -> dict[str, bool]:
+    """What ``open_source`` has to know of a recipe."""
+    return {"with_objects": recipe.mask.needs_objects, "arrays": recipe.photo.pixels == "native"}
 
 
 def preview_pairs(
@@ -196,6 +205,15 @@ def _check_shards(n: int, per_shard: int) -> None:
     if -(-n // per_shard) > MAX_SHARDS:
         raise ArgumentError(
             f"n is {n}: at {per_shard} pairs per shard that is over {MAX_SHARDS} shards; give fewer or more"
+        )
+
+
+def _check_raw(photos: list[SurveyedPhoto], recipe: Recipe) -> None:
+    """Refuse photos of several kinds where one array has to hold them all."""
+    kinds = sorted({f"{photo.dtype} x {photo.channels}" for photo in photos})
+    if recipe.storage.codec == "raw" and len(kinds) > 1:
+        raise RecipeError(
+            f'storage.codec "raw" holds images of one kind, these photos have {", ".join(kinds[:4])}; use "png"'
         )
 
 
@@ -257,49 +275,76 @@ def make_shard(task: ShardTask) -> dict:
     builder = ShardBuilder(task.recipe.storage, task.photo_id_bytes)
     counts = Counter()
     for made, replaced in shard_pairs(task):
-        builder.add(made.image, made.mask, made.provenance)
+        builder.add(made.image, made.mask, made.provenance, made.targets)
         counts.update(made.rejected)
         counts["replaced"] += replaced
         counts["upscaled"] += made.provenance["height"] > made.provenance["crop_height"]
-    rejected = {reason: counts[reason] for reason in ("area", "single-class")}
+    rejected = {reason: counts[reason] for reason in REASONS}
     receipt = {"rejected": rejected, "replaced": counts["replaced"], "upscaled": counts["upscaled"]}
     return builder.publish(task.out, task.index, receipt | {"recipe_digest": task.recipe.digest, "seed": task.seed})
 
 
 def shard_pairs(task: ShardTask) -> Iterator[tuple[Pair, bool]]:
     """Make the pairs of a shard: (Pair, made from a spare photo). A photo is decoded once for all of its pairs."""
+    donors = dict(zip(task.pairs, task.donors, strict=True))
     work = sorted(zip(task.photos, task.pairs, strict=True), key=lambda one: (one[0].photo.id, one[1]))
     for photo, group in groupby(work, key=lambda one: one[0]):
-        for pair, made in _pairs_of(photo, [pair for _, pair in group], task):
-            yield (made, False) if made else (_from_a_spare(pair, task), True)
+        for pair, made in _pairs_of(photo, {pair: donors[pair] for _, pair in group}, task):
+            yield (made, False) if made else (_from_a_spare(pair, donors[pair], task), True)
 
 
-def _pairs_of(surveyed: SurveyedPhoto, pairs: Iterable[int], task: ShardTask) -> Iterator[tuple[int, Pair | None]]:
-    """Make pairs from one photo: (pair number, Pair), or None where its draws gave no good mask."""
+def _pairs_of(
+    surveyed: SurveyedPhoto, pairs: dict[int, SurveyedPhoto | None], task: ShardTask
+) -> Iterator[tuple[int, Pair | None]]:
+    """Make pairs, given with their donors, from one photo: (number, Pair), or None where no draw was good."""
+    pixels = _pixels(surveyed, task)
+    studio = Studio(
+        pixels, task.recipe, {kind: _regions(kind, surveyed, task, pixels) for kind in surveyed.region_keys}
+    )
+    identity = {"photo": surveyed.photo.id, "photo_sha256": surveyed.sha256}
+    for pair, donor in pairs.items():
+        try:
+            made = studio.make(task.seed, pair, donor and lru_cache(partial(_lent, donor, task)))
+        except PhotoError:
+            yield pair, None
+            continue
+        kinds = (made.provenance["mask_kind"], made.provenance["second_mask_kind"])
+        lender = {"mask_photo": donor.photo.id} if "other-photo" in kinds else {}
+        yield pair, replace(made, provenance=made.provenance | identity | lender)
+
+
+def _pixels(surveyed: SurveyedPhoto, task: ShardTask) -> np.ndarray:
+    """The photo, decoded; SourceError if it is not what it was when it was surveyed."""
     try:
         data = surveyed.photo.read()
     except PhotoError as error:
         raise SourceError(f"{surveyed.photo.path}: {error}; put it back, or choose another --out") from None
     if sha256(data) != surveyed.sha256:
         raise SourceError(f"{surveyed.photo.path}: changed while it was in use; put it back, or choose another --out")
-    pixels = decode(data)
-    regions = RegionCache(task.cache).get(surveyed.regions_key) or find_regions(surveyed.photo, pixels, task.recipe)
-    identity = {"photo": surveyed.photo.id, "photo_sha256": surveyed.sha256}
-    for pair in pairs:
-        try:
-            made = synthesize(pixels, task.recipe, regions, seed=task.seed, pair=pair)
-            yield pair, replace(made, provenance=made.provenance | identity)
-        except PhotoError:
-            yield pair, None
+    return decode(data, task.recipe.photo.pixels)
 
 
-def _from_a_spare(pair: int, task: ShardTask) -> Pair:
-    for spare in task.spares:
-        for _, made in _pairs_of(spare, [pair], task):
+def _regions(kind: str, surveyed: SurveyedPhoto, task: ShardTask, pixels: np.ndarray | None = None) -> Proposals:
+    """The regions of one kind: from the cache, or found again where that has lost them."""
+    cached = RegionCache(task.cache).get(surveyed.region_keys[kind])
+    if cached is not None:
+        return cached
+    pixels = _pixels(surveyed, task) if pixels is None else pixels
+    return find_regions(kind, surveyed.photo, pixels, task.recipe)
+
+
+def _lent(donor: SurveyedPhoto, task: ShardTask) -> Proposals:
+    """The regions that a photo lends to another: of the first kind that was looked for."""
+    return _regions(next(iter(donor.region_keys)), donor, task)
+
+
+def _from_a_spare(pair: int, donor: SurveyedPhoto | None, task: ShardTask) -> Pair:
+    for spare in (one for one in task.spares_of(pair) if one != donor):
+        for _, made in _pairs_of(spare, {pair: donor}, task):
             if made is not None:
                 return made
     raise SourceError(
-        f"pair {pair}: none of {1 + len(task.spares)} photos gives a mask that the recipe accepts; "
+        f"pair {pair}: none of {1 + SPARE_PHOTOS} photos gives a mask that the recipe accepts; "
         "widen mask.area_range or use other photos"
     )
 

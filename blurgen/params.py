@@ -63,7 +63,7 @@ def draw_from(mix: dict[str, float], number: float) -> str:
 
 
 def suggest(text: str, known: list[str]) -> str:
-    """"did you mean", or all that is known."""
+    """ "did you mean", or all that is known."""
     close = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
     return f'did you mean "{close[0]}"?' if close else f"known are {', '.join(known)}"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from blurgen.errors import SourceError
 from blurgen.recipe import Recipe
 from blurgen.survey import SurveyedPhoto
 
@@ -24,6 +25,7 @@ class ShardTask:
     index: int
     pairs: tuple[int, ...]
     photos: tuple[SurveyedPhoto, ...]
+    donors: tuple[SurveyedPhoto | None, ...]
     spares: tuple[SurveyedPhoto, ...]
     recipe: Recipe
     seed: int
@@ -31,32 +33,76 @@ class ShardTask:
     out: Path
     photo_id_bytes: int
 
+    def spares_of(self, pair: int) -> tuple[SurveyedPhoto, ...]:
+        """The photos after its own: the same for all pairs of a scene, whichever shards they are in."""
+        each = self.recipe.mask.pairs_per_mask
+        first = pair // each - self.pairs[0] // each
+        return self.spares[first : first + SPARE_PHOTOS]
+
 
 def default_pairs_per_shard(n: int, recipe: Recipe, photos: list[SurveyedPhoto]) -> int:
     """1000, or fewer: at least four shards for parallel work, and none larger than about ``SHARD_BYTES``."""
     shape = recipe.geometry.shape
     pixels = shape[0] * shape[1] if shape else max(photo.height * photo.width for photo in photos)
-    bytes_per_pair = pixels * {"jpeg": 1, "png": 2, "raw": 3}[recipe.storage.codec]
+    each = max(photo.channels * np.dtype(photo.dtype).itemsize for photo in photos)
+    bytes_per_pair = -(-pixels * each // {"jpeg": 3, "png": 1.5, "raw": 1}[recipe.storage.codec])
     return max(1, min(1000, max(25, -(-n // 4)), SHARD_BYTES // bytes_per_pair))
 
 
 def plan(
     photos: list[SurveyedPhoto], n: int, per_shard: int, recipe: Recipe, seed: int, cache: Path, out: Path
 ) -> list[ShardTask]:
-    """Share ``n`` pairs out: each photo floor or ceil of n / photos times, each shard a fair sample of the photos."""
-    order = photo_order(len(photos), n + SPARE_PHOTOS, seed)
+    """Share ``n`` pairs out, each shard a fair sample of the photos.
+
+    Each photo takes part floor or ceil of n / photos times; where pairs share a mask, their scenes are shared out so.
+    """
+    each = recipe.mask.pairs_per_mask
+    order = photo_order(len(photos), -(-n // each) + SPARE_PHOTOS, seed)
+    lenders = np.flatnonzero([photo.lends for photo in photos])
+    donors = donor_order(order, lenders, seed) if recipe.mask.needs_donor else None
     id_bytes = max(len(photo.photo.id.encode()) for photo in photos)
     tasks = []
     for index, first in enumerate(range(0, n, per_shard)):
         pairs = range(first, min(first + per_shard, n))
-        chosen = [photos[order[pair]] for pair in pairs]
-        spares = [photos[place] for place in order[pairs.stop : pairs.stop + SPARE_PHOTOS]]
-        tasks.append(ShardTask(index, tuple(pairs), tuple(chosen), tuple(spares), recipe, seed, cache, out, id_bytes))
+        scenes = [pair // each for pair in pairs]
+        tasks.append(
+            ShardTask(
+                index=index,
+                pairs=tuple(pairs),
+                photos=tuple(photos[order[scene]] for scene in scenes),
+                donors=tuple(None if donors is None else photos[donors[scene]] for scene in scenes),
+                spares=tuple(photos[place] for place in order[scenes[0] + 1 : scenes[-1] + 1 + SPARE_PHOTOS]),
+                recipe=recipe,
+                seed=seed,
+                cache=cache,
+                out=out,
+                photo_id_bytes=id_bytes,
+            )
+        )
     return tasks
 
 
+def donor_order(order: np.ndarray, lenders: np.ndarray, seed: int) -> np.ndarray:
+    """For each scene one of the ``lenders`` whose regions it may take, never its own photo: (n,) int.
+
+    Raises
+    ------
+    SourceError
+        There are fewer than two lenders.
+    """
+    if len(lenders) < 2:
+        raise SourceError(
+            'the kind of mask "other-photo" needs two photos with regions or more; give more, or change mask.kinds'
+        )
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+    # Two numbers for each scene in turn, so that a scene's donor does not hang on how many there are.
+    places, steps = (rng.random((len(order), 2)) * (len(lenders), len(lenders) - 1)).astype(int).T
+    others = (places + 1 + steps) % len(lenders)
+    return np.where(lenders[places] == order, lenders[others], lenders[places])
+
+
 def photo_order(photos: int, count: int, seed: int) -> np.ndarray:
-    """The photo of each pair: one shuffled round of all photos after the other, (count,) int."""
+    """The photo of each scene: one shuffled round of all photos after the other, (count,) int."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
     rounds = [rng.permutation(photos) for _ in range(-(-count // photos))]
     return np.concatenate(rounds)[:count]

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from blurgen.camera import CameraParams
 from blurgen.errors import RecipeError
 from blurgen.fill import FillParams
 from blurgen.geometry import GeometryParams
@@ -19,6 +20,8 @@ from blurgen.masks import MaskParams
 from blurgen.params import Params, param, suggest
 from blurgen.proposals import ProposalParams
 from blurgen.shards.codecs import StorageParams
+from blurgen.sources.params import PhotoParams
+from blurgen.targets import TargetParams
 
 DEFAULT_RECIPE = "standard"
 MAX_RECIPE_BYTES = 100_000
@@ -29,17 +32,22 @@ class Recipe(Params):
 
     name: str = param("custom", "", "what this recipe is called")
     description: str = param("", "", "what it is for, in a line")
+    photo: PhotoParams = Field(default_factory=PhotoParams)
     geometry: GeometryParams = Field(default_factory=GeometryParams)
     proposals: ProposalParams = Field(default_factory=ProposalParams)
     mask: MaskParams = Field(default_factory=MaskParams)
     blur: BlurParams = Field(default_factory=BlurParams)
     fill: FillParams = Field(default_factory=FillParams)
+    camera: CameraParams = Field(default_factory=CameraParams)
+    targets: TargetParams = Field(default_factory=TargetParams)
     storage: StorageParams = Field(default_factory=StorageParams)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
         if self.storage.codec == "raw" and self.geometry.shape is None:
             raise ValueError('storage.codec "raw" needs pairs of one size; set geometry.size, or the codec "png"')
+        if self.mask.p_all_sharp + self.mask.p_all_blurred > 1:
+            raise ValueError("mask.p_all_sharp and mask.p_all_blurred add up to more than 1; lower one of them")
         return self
 
     @property

@@ -13,13 +13,13 @@ import numpy as np
 
 from blurgen.errors import OutputError, PhotoError
 from blurgen.files import make_folder, publish, sha256
-from blurgen.masks import largest_object
+from blurgen.masks import annotated_objects, largest_object
 from blurgen.proposals import Proposals, object_proposals
 from blurgen.proposals.packaged import weights_digest
 from blurgen.recipe import Recipe
 from blurgen.sources import Photo
 
-REGIONS_VERSION = 2
+REGIONS_VERSION = 3
 """Raise it when the same photo and parameters give other regions than before."""
 _MOST_BYTES = 2**26  # of an entry; usual are 15 kB
 
@@ -68,25 +68,48 @@ def _named() -> Iterator[None]:
         raise OutputError(f"{error} (this is the cache of proposals: --cache or $BLURGEN_CACHE)") from None
 
 
-def regions_key(photo_sha256: str, photo: Photo, recipe: Recipe) -> str:
-    """What the regions depend on: the photo's bytes, the annotation's, the parameters, the weights and this code."""
-    parts = {"version": REGIONS_VERSION, "photo": photo_sha256, "kind": recipe.mask.kind}
-    if recipe.mask.needs_objects:
-        parts["objects"] = _objects(photo).digest()
-    else:
-        parts["params"] = recipe.proposals.model_dump(mode="json")
-        parts["weights"] = weights_digest()
-    return sha256(json.dumps(parts, sort_keys=True).encode())
+def region_keys(photo_sha256: str, photo: Photo, recipe: Recipe) -> dict[str, str]:
+    """For each kind that the recipe looks for in a photo, the key under which its regions are stored.
+
+    A key hangs on all that the regions depend on: the photo's bytes, the annotation's, the parameters, the weights and
+    this code. Kinds that need annotated objects are left out of a photo that has none, if there are other kinds.
+    """
+    keys = {}
+    for kind in recipe.mask.found_kinds:
+        parts = {"version": REGIONS_VERSION, "photo": photo_sha256, "kind": kind, "pixels": recipe.photo.pixels}
+        if kind == "proposal":
+            parts |= {"params": recipe.proposals.model_dump(mode="json"), "weights": weights_digest()}
+        elif photo.objects is None and len(recipe.mask.kinds) > 1:
+            continue
+        else:
+            parts["objects"] = _objects(photo).digest()
+        keys[kind] = sha256(json.dumps(parts, sort_keys=True).encode())
+    return keys
 
 
-def find_regions(photo: Photo, pixels: np.ndarray, recipe: Recipe) -> Proposals:
-    """Compute the regions of a decoded photo, or read them from its annotation. Raises PhotoError."""
-    if recipe.mask.needs_objects:
-        return largest_object(_objects(photo).label_map(*pixels.shape[:2]))
-    regions = object_proposals(pixels, recipe.proposals)
-    if not len(regions):
-        raise PhotoError("no object proposal was found in this photo")
-    return regions
+def find_regions(kind: str, photo: Photo, pixels: np.ndarray, recipe: Recipe) -> Proposals:
+    """Compute the regions of one kind of a decoded photo, or read them from its annotation.
+
+    Raises
+    ------
+    PhotoError
+        It has none, and the recipe has no other kind of mask.
+    """
+    try:
+        if kind != "proposal":
+            labels = _objects(photo).label_map(*pixels.shape[:2])
+            return largest_object(labels) if kind == "largest-object" else annotated_objects(labels)
+        regions = object_proposals(pixels, recipe.proposals)
+        if not len(regions):
+            raise PhotoError("no object proposal was found in this photo")
+        return regions
+    except PhotoError:
+        if len(recipe.mask.kinds) == 1:
+            raise
+        return NO_REGIONS
+
+
+NO_REGIONS = Proposals(np.zeros((1, 1), np.int32), np.zeros((0, 1), bool), np.zeros(0, np.float32))
 
 
 def _objects(photo: Photo):

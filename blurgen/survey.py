@@ -6,15 +6,18 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from blurgen.engines import in_parallel, is_quiet
 from blurgen.errors import BlurgenError, PhotoError, SourceError
 from blurgen.files import sha256
+from blurgen.geometry import crop_photo, largest_crop
 from blurgen.recipe import Recipe
-from blurgen.regions import RegionCache, find_regions, regions_key
+from blurgen.regions import RegionCache, find_regions, region_keys
 from blurgen.shards.format import PHOTO_ID_BYTES_MAX
 from blurgen.sources import Photo, Source, decode
+from blurgen.texture import sharpness
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,16 @@ class SurveyedPhoto:
     bytes: int
     height: int
     width: int
-    regions_key: str
+    channels: int
+    dtype: str
+    region_keys: dict[str, str]
+    lends: bool
+    """Whether there are regions of the first kind, for another photo to take."""
 
     def inventory(self) -> dict:
         """What the manifest says of it."""
-        values = {name: getattr(self, name) for name in ("sha256", "bytes", "height", "width", "regions_key")}
+        names = ("sha256", "bytes", "height", "width", "channels", "dtype", "region_keys")
+        values = {name: getattr(self, name) for name in names}
         return {"id": self.photo.id, "licence": self.photo.licence, **values}
 
 
@@ -65,15 +73,36 @@ def _survey_photo(photo: Photo, recipe: Recipe, cache: Path) -> tuple[str, Surve
             raise PhotoError(f"its path is longer than {PHOTO_ID_BYTES_MAX} bytes: shorten it")
         data = photo.read()
         digest = sha256(data)
-        key = regions_key(digest, photo, recipe)
+        keys = region_keys(digest, photo, recipe)
         store = RegionCache(cache)
-        pixels = decode(data)
-        if store.get(key) is None:
-            store.put(key, find_regions(photo, pixels, recipe))
-        return photo.id, SurveyedPhoto(photo, digest, len(data), *pixels.shape[:2], key)
+        pixels = decode(data, recipe.photo.pixels)
+        _refuse_soft(pixels, recipe)
+        found = {}
+        for kind, key in keys.items():
+            found[kind] = store.get(key)
+            if found[kind] is None:
+                found[kind] = find_regions(kind, photo, pixels, recipe)
+                store.put(key, found[kind])
+        lends = len(next(iter(found.values()), ())) > 0
+        return photo.id, SurveyedPhoto(photo, digest, len(data), *pixels.shape, str(pixels.dtype), keys, lends)
     except PhotoError as error:
         return photo.id, str(error)
     except BlurgenError:
         raise
     except Exception as error:  # one photo never ends a run
         return photo.id, f"can't be processed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+
+
+TOO_SOFT = "not sharp enough"
+
+
+def _refuse_soft(pixels: np.ndarray, recipe: Recipe) -> None:
+    """Drop a photo that is soft as a whole at the size at which it would be stored; the draws look at its parts."""
+    least = recipe.mask.least_sharpness
+    if not least:
+        return
+    height, width = pixels.shape[:2]
+    shown = crop_photo(pixels, largest_crop((height, width), recipe.geometry))
+    found = sharpness(shown, np.ones(shown.shape[:2], bool))
+    if found < least:
+        raise PhotoError(f"{TOO_SOFT}: {found:.2f}, below mask.least_sharpness {least:g}")

@@ -6,34 +6,28 @@ Plain numbers are drawn first, each stage from its own generator; everything aft
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from blurgen.compositing import blur_and_composite
+from blurgen.camera import CameraDraw, sample_camera
+from blurgen.camera.jpeg import can_be_jpeg, recompressed
+from blurgen.camera.light import Light, white_level
+from blurgen.compositing import Grain, composite_far, composite_near, is_blurred
+from blurgen.convolution import Lens, Surround
 from blurgen.errors import ArgumentError, PhotoError
 from blurgen.fill import fill_sharp_region
-from blurgen.geometry import Crop, crop_photo, sample_crop
-from blurgen.kernels import Blur, make_kernel, sample_blur
-from blurgen.masks import refusal, region_mask, sample_region
+from blurgen.geometry import bounds
+from blurgen.kernels import NO_BLUR, Blur, sample_blur
+from blurgen.masks import WHOLE, Donor
 from blurgen.proposals import Proposals, object_proposals
 from blurgen.recipe import Recipe
+from blurgen.scene import Offer, Scene, draw_scene, stage_rng, union
+from blurgen.targets import make_targets, mask_picture
 
 MAX_DRAWS = 50
 """A photo that gives no good mask in so many draws is given up."""
-
-STAGES = ("crop", "mask", "blur")
-
-
-@dataclass(frozen=True)
-class Draw:
-    """The plain numbers of one pair. With the photo, its regions and the recipe they determine it to the bit."""
-
-    crop: Crop
-    region: int
-    inverted: bool
-    blur: Blur
-    attempt: int
 
 
 @dataclass(frozen=True)
@@ -42,111 +36,233 @@ class Pair:
 
     Attributes
     ----------
-    image : ndarray of shape (H, W, 3), uint8 RGB
+    image : ndarray of shape (H, W, C), uint8, uint16 or float32
+        RGB for photos in colour.
     mask : ndarray of shape (H, W), bool
         True = blurred.
     provenance : dict
         Plain numbers and strings, one for each column of a shard's provenance table that is known here.
     rejected : Counter
         Draws thrown away before this one, by reason.
+    targets : dict
+        What else the recipe asks for, each of shape (H, W): "amount" float16, sigma in px, 0 where sharp; "type" uint8,
+        0 sharp, 1 defocus, 2 motion; "unknown" bool, True where one can't tell.
     """
 
     image: np.ndarray
     mask: np.ndarray
     provenance: dict
     rejected: Counter = field(default_factory=Counter)
+    targets: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def mask_picture(self) -> np.ndarray:
+        """(H, W) uint8: 255 blurred, 0 sharp, 128 where one can't tell (if the recipe asks for that)."""
+        return mask_picture(self.mask, self.targets.get("unknown"))
 
 
 def synthesize(
-    photo: np.ndarray, recipe: Recipe, regions: Proposals | None = None, *, seed: int = 0, pair: int = 0
+    photo: np.ndarray,
+    recipe: Recipe,
+    regions: Proposals | Mapping[str, Proposals] | None = None,
+    *,
+    donor: Proposals | None = None,
+    seed: int = 0,
+    pair: int = 0,
 ) -> Pair:
     """Make pair number ``pair`` of a data set from one photo (Alvarez-Gila et al. 2019, section 2).
 
     Parameters
     ----------
-    photo : ndarray of shape (H, W, 3), uint8 RGB
-    regions : Proposals, optional
-        Where masks are drawn from; computed from the photo if not given.
+    photo : ndarray of shape (H, W) or (H, W, C), uint8, uint16 or float32
+        RGB if it is in colour. Integers are sRGB codes; float32 is light, finite, with white at 1.
+    regions : Proposals, or a dict of them by kind, optional
+        Where masks are drawn from (proposal, object, largest-object); proposals are computed if nothing is given.
+    donor : Proposals, optional
+        Regions of another photo, for the kind other-photo.
     seed, pair : int
         Not negative. The same recipe, photo, seed and pair give the same bytes.
 
     Raises
     ------
     PhotoError
-        Not such an array, the photo has no region, or none of ``MAX_DRAWS`` draws gave a mask with both classes.
+        Not such an array, the photo has no region, or none of ``MAX_DRAWS`` draws gave a mask that the recipe accepts.
+    ArgumentError
+        The recipe needs regions that weren't given.
     """
-    _check_photo(photo)
-    regions = _own_regions(photo, recipe) if regions is None else regions
-    draw, region, rejected = draw_until_good(regions, photo.shape[:2], recipe, seed, pair)
-    mask = ~region if draw.inverted else region
-    kernel = make_kernel(draw.blur)
-    sharp = crop_photo(photo, draw.crop)
-    filled = fill_sharp_region(sharp, mask, kernel.reach_px, recipe.fill)
-    image = blur_and_composite(sharp, filled, mask, kernel)
-    return Pair(image, mask, _provenance(draw, mask, regions, recipe, seed, pair), rejected)
+    if recipe.mask.needs_donor and donor is None:
+        raise ArgumentError(f"recipe {recipe.name} draws regions of another photo: give donor=")
+    lender = (lambda: donor) if donor is not None and len(donor) else None
+    return Studio(photo, recipe, regions).make(seed, pair, lender)
 
 
-def _check_photo(photo: np.ndarray) -> None:
-    kind = f"{photo.dtype} {photo.shape}" if isinstance(photo, np.ndarray) else type(photo).__name__
-    if not isinstance(photo, np.ndarray) or photo.dtype != np.uint8 or photo.shape[2:] != (3,) or not photo.size:
-        raise PhotoError(f"a photo must be a uint8 array of shape (H, W, 3), RGB, this one is {kind}; convert it first")
+class Studio:
+    """One photo, ready for making pairs. Pairs that share a mask share the work on it when made one after the other.
+
+    They share what is drawn; a soft border (a mask where alpha is one half) and the still middle of a zoom are those of
+    each pair's own blur, and a pair whose mask that leaves with one class is drawn again on its own.
+    """
+
+    def __init__(
+        self, photo: np.ndarray, recipe: Recipe, regions: Proposals | Mapping[str, Proposals] | None = None
+    ) -> None:
+        self.photo, self.recipe = _checked(photo), recipe
+        self.found = _found_regions(self.photo, recipe, regions)
+        self._key: tuple | None = None
+
+    def make(self, seed: int, pair: int, donor: Donor | None = None) -> Pair:
+        """Pair number ``pair``: see ``synthesize``. The donor must be the same for pairs that share a mask."""
+        rejected = Counter()
+        for attempt in range(MAX_DRAWS):
+            takes = self._takes(seed, pair, attempt, donor)
+            made = takes if isinstance(takes, str) else takes.make(pair)
+            if isinstance(made, Pair):
+                return replace(made, rejected=rejected)
+            rejected[made] += 1
+        raise PhotoError(f"none of {MAX_DRAWS} draws gave a pair that the recipe accepts ({dict(rejected)})")
+
+    def _takes(self, seed: int, pair: int, attempt: int, donor: Donor | None) -> Takes | str:
+        """The takes that a pair is one of, or why they are refused. Kept for the next pair of the same scene."""
+        first = pair - pair % self.recipe.mask.pairs_per_mask
+        if self._key != (seed, first, attempt):
+            scene = draw_scene(self.photo, Offer(self.found, donor), self.recipe, seed, first, attempt)
+            self._kept = scene if isinstance(scene, str) else Takes(scene, self.recipe, seed, first)
+            self._key = (seed, first, attempt)
+        return self._kept
 
 
-def _own_regions(photo: np.ndarray, recipe: Recipe) -> Proposals:
-    if recipe.mask.needs_objects:
+class Takes:
+    """The pairs of one scene: the same crop and mask, each time blurred otherwise."""
+
+    def __init__(self, scene: Scene, recipe: Recipe, seed: int, first: int) -> None:
+        self.scene, self.recipe, self.seed, self.first = scene, recipe, seed, first
+        self.lenses = [self._sample_lenses(pair) for pair in range(first, first + recipe.mask.pairs_per_mask)]
+        self._surround: tuple[float, Surround] | None = None
+
+    def make(self, pair: int) -> Pair | str:
+        """Fill, blur, composite: pair number ``pair``, or why it is refused."""
+        scene, recipe, lenses = self.scene, self.recipe, self.lenses[pair - self.first]
+        camera = self._sample_camera(pair)
+        light, grain = Light.of_camera(scene.sharp.dtype, recipe.camera, camera.highlight_gain), self._grain(camera)
+        image, masks = scene.sharp, []
+        for mask, lens, near in zip(scene.masks, lenses, scene.draw.near, strict=False):
+            if near:
+                image, mask = composite_near(image, mask, lens, recipe.fill, light, grain)
+            else:
+                image = composite_far(image, mask, lens, self._filled(image, mask, lens, light), light, grain)
+            if lens.blur.varies:
+                mask = mask & is_blurred(lens.blur, mask.shape)
+            masks = [former & ~mask for former in masks] + [mask]
+        if camera.jpeg_quality:
+            image = recompressed(image, camera.jpeg_quality, camera.jpeg_420)
+        mask = union(masks, image.shape[:2])
+        if (masks and not mask.any()) or (mask.all() and scene.draw.region.mask_kind not in WHOLE):
+            return "single-class"  # a thin layer can be too blurred to be seen at half its strength anywhere
+        blurs = [lens.blur for lens in lenses[: len(masks)]]
+        targets = make_targets(recipe.targets, scene.sharp, list(zip(masks, blurs, strict=True)))
+        image = image.copy() if image is scene.sharp else image  # which may be a view of the caller's photo
+        return Pair(image, mask.copy(), self._provenance(pair, masks, blurs, camera, grain), targets=targets)
+
+    def _sample_lenses(self, pair: int) -> list[Lens]:
+        """One lens for each mask; the second blurs in the other way, defocus or motion."""
+        rng = stage_rng(self.seed, pair, "blur", self.scene.draw.attempt)
+        blurs = [sample_blur(self.recipe.blur, rng)] if self.scene.masks else []
+        if len(self.scene.masks) > 1:
+            blurs.append(sample_blur(self.recipe.blur, rng, other_than=blurs[0].type))
+        return [Lens.of(blur, self.scene.sharp.shape[:2]) for blur in blurs]
+
+    def _sample_camera(self, pair: int) -> CameraDraw:
+        if not self.recipe.camera.draws:
+            return CameraDraw()
+        camera = sample_camera(self.recipe.camera, stage_rng(self.seed, pair, "camera"))
+        return camera if can_be_jpeg(self.scene.sharp) else replace(camera, jpeg_quality=0, jpeg_420=False)
+
+    def _grain(self, camera: CameraDraw) -> Grain | None:
+        if not self.recipe.camera.noise or not self.scene.masks or not self.scene.noise.sigma:
+            return None
+        return Grain(self.scene.noise, (camera.noise_y, camera.noise_x), self.recipe.camera.noise)
+
+    def _filled(self, image: np.ndarray, mask: np.ndarray, lens: Lens, light: Light) -> Surround:
+        """What is blurred: the image with its sharp region filled, as light where need be.
+
+        Of the first mask it is the same for all takes, which share one fill and one forward Fourier transform; so it
+        reaches as far as the farthest of their blurs.
+        """
+        shared = image is self.scene.sharp
+        if shared and self._surround and self._surround[0] == light.highlight_gain:
+            return self._surround[1]
+        reach = max(lenses[0].reach_px for lenses in self.lenses) if shared else lens.reach_px
+        filled = image if mask.all() else fill_sharp_region(image, mask, reach, self.recipe.fill)
+        surround = Surround(light.of(filled) if light.changes_values else filled, bounds(mask), reach)
+        if shared:
+            self._surround = (light.highlight_gain, surround)
+        return surround
+
+    def _provenance(
+        self, pair: int, masks: list[np.ndarray], blurs: list[Blur], camera: CameraDraw, grain: Grain | None
+    ) -> dict:
+        draw, recipe = self.scene.draw, self.recipe
+        first, second = [*blurs, NO_BLUR, NO_BLUR][:2]
+        return {
+            "pair": pair,
+            "seed": self.seed,
+            "attempt": draw.attempt,
+            **draw.crop.to_dict(),
+            "inverted": draw.inverted,
+            "mask_photo": "",
+            **draw.region.to_row(),
+            "near": draw.near[0] and len(masks) > 0,
+            "blurred_share": float(union(masks, self.scene.sharp.shape[:2]).mean()),
+            **first.to_row(),
+            **self.scene.second.to_row("second_"),
+            "second_near": draw.near[1] and len(masks) > 1,
+            "second_share": float(masks[1].mean()) if len(masks) > 1 else 0.0,
+            **second.to_row("second_"),
+            "fill": recipe.fill.method,
+            "fill_radius_px": recipe.fill.radius_px,
+            "sharpness": self.scene.sharpness,
+            "linear_light": recipe.camera.linear_light,
+            "highlight_gain": camera.highlight_gain,
+            **self._noise_row(camera, grain),
+        }
+
+    def _noise_row(self, camera: CameraDraw, grain: Grain | None) -> dict:
+        """The photo's noise and what was put back, in levels of 255, before what each blur leaves is taken off."""
+        level = 255 / white_level(self.scene.sharp.dtype)
+        sigma = self.scene.noise.sigma * level if self.recipe.camera.noise else 0.0
+        return {
+            "noise_sigma": sigma,
+            "noise_added": sigma * self.recipe.camera.noise if grain else 0.0,
+            "noise_y": camera.noise_y,
+            "noise_x": camera.noise_x,
+            "jpeg_quality": camera.jpeg_quality,
+            "jpeg_420": camera.jpeg_420,
+        }
+
+
+def _found_regions(
+    photo: np.ndarray, recipe: Recipe, regions: Proposals | Mapping[str, Proposals] | None
+) -> dict[str, Proposals]:
+    """The regions that the recipe draws from, by kind; proposals are computed if nothing is given."""
+    asked = recipe.mask
+    if regions is None and asked.needs_objects:
         raise ArgumentError(f"recipe {recipe.name} needs annotated objects: give regions=largest_object(label_map)")
-    return object_proposals(photo, recipe.proposals)
+    if regions is None and "proposal" in asked.kinds:
+        regions = object_proposals(photo, recipe.proposals)
+    if isinstance(regions, Proposals):
+        regions = dict.fromkeys(asked.found_kinds, regions)
+    return {kind: one for kind, one in (regions or {}).items() if len(one) and kind in asked.kinds}
 
 
-def draw_until_good(regions: Proposals, photo_shape: tuple[int, int], recipe: Recipe, seed: int, pair: int):
-    """Draw until the region's mask has both classes: (Draw, region mask (H, W) bool, rejected by reason)."""
-    if not len(regions):
-        raise PhotoError("no object proposal was found in this photo")
-    rejected = Counter()
-    for attempt in range(MAX_DRAWS):
-        draw = draw_numbers(regions.scores, photo_shape, recipe, seed, pair, attempt)
-        region = region_mask(regions, draw.region, photo_shape, draw.crop)
-        fault = refusal(region, recipe.mask)
-        if fault is None:
-            return draw, region, rejected
-        rejected[fault] += 1
-    raise PhotoError(f"none of {MAX_DRAWS} draws gave a mask within mask.area_range ({dict(rejected)})")
-
-
-def draw_numbers(scores, photo_shape: tuple[int, int], recipe: Recipe, seed: int, pair: int, attempt: int) -> Draw:
-    """Draw the plain numbers of one pair, each stage from its own generator."""
-    mask_rng = stage_rng(seed, pair, "mask", attempt)
-    return Draw(
-        crop=sample_crop(photo_shape, recipe.geometry, stage_rng(seed, pair, "crop", attempt)),
-        region=sample_region(scores, recipe.mask.temperature, mask_rng),
-        inverted=bool(mask_rng.random() < recipe.mask.p_invert),
-        blur=sample_blur(recipe.blur, stage_rng(seed, pair, "blur", attempt)),
-        attempt=attempt,
-    )
-
-
-def stage_rng(seed: int, pair: int, stage: str, attempt: int = 0) -> np.random.Generator:
-    """The generator of one stage of one pair: nothing else decides what it draws."""
-    if seed < 0 or pair < 0:
-        raise ArgumentError(f"seed {seed}, pair {pair}: both must be 0 or more")
-    return np.random.Generator(
-        np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(pair, attempt, STAGES.index(stage))))
-    )
-
-
-def _provenance(draw: Draw, mask: np.ndarray, regions: Proposals, recipe: Recipe, seed: int, pair: int) -> dict:
-    blur = {("blur_kind" if key == "kind" else key): value for key, value in asdict(draw.blur).items()}
-    return {
-        "pair": pair,
-        "seed": seed,
-        "attempt": draw.attempt,
-        **draw.crop.to_dict(),
-        "mask_kind": recipe.mask.kind,
-        "region": draw.region,
-        "score": float(regions.scores[draw.region]),
-        "inverted": draw.inverted,
-        "blurred_share": float(mask.mean()),
-        **blur,
-        "fill": recipe.fill.method,
-        "fill_radius_px": recipe.fill.radius_px,
-    }
+def _checked(photo: np.ndarray) -> np.ndarray:
+    """The photo as (H, W, C)."""
+    known = isinstance(photo, np.ndarray) and photo.dtype in (np.uint8, np.uint16, np.float32)
+    if not known or photo.ndim not in (2, 3) or not photo.size:
+        kind = f"{photo.dtype} {photo.shape}" if isinstance(photo, np.ndarray) else type(photo).__name__
+        raise PhotoError(
+            "a photo must be a uint8, uint16 or float32 array of shape (H, W) or (H, W, C), "
+            f"this one is {kind}; convert it first"
+        )
+    if photo.dtype == np.float32 and not np.isfinite(photo).all():
+        raise PhotoError("a photo must not hold NaN or infinity; replace them first")
+    return photo if photo.ndim == 3 else photo[..., None]

@@ -19,7 +19,7 @@ def info(shards, as_json) -> None:
         print_json(found)
         return
     split = f" ({found['split']})" if found["split"] else ""
-    amounts = [(key, found[key]) for key in ("sigma_px", "length_px") if key in found]
+    amounts = [(key, found[key]) for key in ("sigma_px", "radius_px", "length_px") if key in found]
     lines = [
         ("pairs", f"{found['pairs']} in {count_of(found['shards'], 'shard')}, {megabytes(found['bytes'])}"),
         ("sizes", _sizes(found["sizes"])),
@@ -28,15 +28,23 @@ def info(shards, as_json) -> None:
         ("licences", _counts(found["licences"])),
         ("blur", _counts(found["blur_kinds"])),
         *((f"  {key}", _spread(value)) for key, value in amounts),
+        ("masks", _counts(found["mask_kinds"])),
         ("inverted", f"{found['inverted_share']:.1%} of the pairs (the outside of the region is blurred)"),
         ("blurred share", _spread(found["blurred_share"])),
+        ("two blurs", f"{found['second_share']:.1%} of the pairs") if found["second_share"] else ("", ""),
+        ("near", f"{found['near_share']:.1%} of the pairs (blurred in front)") if found["near_share"] else ("", ""),
+        ("JPEG before", f"{found['jpeg_share']:.1%} of the pairs") if found["jpeg_share"] else ("", ""),
+        ("sharpness", _spread(found["sharpness"])),
+        ("noise", _spread(found["noise_sigma"])) if "noise_sigma" in found else ("", ""),
+        ("targets", ", ".join(found["targets"])) if found["targets"] else ("", ""),
         ("rejected", _counts(found["rejected"])),
         ("replaced", f"{count_of(found['replaced'], 'pair')}, made from another photo than planned"),
         ("upscaled", f"{count_of(found['upscaled'], 'pair')}, from crops smaller than the pair"),
         ("digest", found["digest"]),
     ]
     for name, text in lines:
-        click.echo(printable(f"{name:<15}{text}"))
+        if text:
+            click.echo(printable(f"{name:<15}{text}"))
     for one in found["quarantined"][:SHOWN]:
         click.echo(printable(f"  quarantined  {one['id']}: {one['reason']}"))
 

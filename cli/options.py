@@ -72,9 +72,10 @@ def read_recipe(name: str | None, size: str | None):
 
 def read_source(name: str | None, root, split: str, annotations, licence: str | None, recipe):
     """The source that the options ask for, with annotated objects if the recipe wants them."""
+    from blurgen.generate import recipe_options
     from blurgen.sources import open_source
 
-    options = {"annotations": annotations, "licence": licence, "with_objects": recipe.mask.needs_objects}
+    options = {"annotations": annotations, "licence": licence, **recipe_options(recipe)}
     return open_source(name or "sample", root, split=split, **options)
 
 

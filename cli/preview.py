@@ -1,4 +1,4 @@
-"""`blurgen preview`: a contact sheet of a data set or of what a recipe would make, or the proposals of one photo."""
+"""`blurgen preview`: a contact sheet of a data set or of what a recipe would make; one photo's proposals; kernels."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from blurgen_cli.options import (
 @click.command()
 @click.argument("shards", type=click.Path(), required=False)
 @text_option("--proposals", type=click.Path(), metavar="PHOTO", help="Show the object proposals of this photo instead.")
+@click.option("--kernels", is_flag=True, help="Show kernels of each kind instead.")
 @add_options(SOURCE_OPTIONS)
 @add_options(RECIPE_OPTIONS)
 @click.option("--workers", type=int, help="Processes that look for proposals. [default: the cores]")
@@ -29,7 +30,9 @@ from blurgen_cli.options import (
 @text_option("--out", default="preview.png", show_default=True, help="The PNG to write.")
 @json_option
 @click.pass_context
-def preview(ctx, shards, proposals, recipe_name, size, seed, cache, workers, pairs, out, as_json, **source) -> None:
+def preview(
+    ctx, shards, proposals, kernels, recipe_name, size, seed, cache, workers, pairs, out, as_json, **source
+) -> None:
     """Draw a contact sheet: photo, mask outline, kernel and a line of provenance for each pair.
 
     With SHARDS: pairs evenly spaced through that data set. With --source or --recipe: pairs as they would be made,
@@ -37,13 +40,19 @@ def preview(ctx, shards, proposals, recipe_name, size, seed, cache, workers, pai
 
     With --proposals: no pairs, but that photo, its contours and its first 24 object proposals, found as the recipe
     says. With --json: "area" is a share of the photo, "count" that of all proposals.
+
+    With --kernels: no pairs, but six draws of each kind of blur with their parameters. Their ranges are those of the
+    recipe; the kinds that it does not mix are shown too.
     """
     from blurgen.errors import ArgumentError
 
     asked = [name for name in ctx.params if ctx.get_parameter_source(name).name == "COMMANDLINE"]
     if proposals:
-        _check_alone(asked)
+        _check_alone(asked, "proposals", "one photo", ())
         return _show_proposals(proposals, read_recipe(recipe_name, None).proposals, Path(out), as_json)
+    if kernels:
+        _check_alone(asked, "kernels", "no photos", ("seed",))
+        return _show_kernels(read_recipe(recipe_name, None), seed, Path(out), as_json)
     making = [name.removesuffix("_name") for name in asked if name not in ("shards", "pairs", "out", "as_json")]
     if shards and making:
         raise ArgumentError(f"--{making[0]} goes with a source, not with a finished data set; leave one of the two out")
@@ -72,14 +81,32 @@ def _check_out(out: Path, photos: str | None) -> None:
         raise ArgumentError(f"--out is {out}: that lies among the photos of --root, choose a place outside of it")
 
 
-def _check_alone(asked: list[str]) -> None:
-    """With --proposals go --recipe, --out and --json."""
+def _check_alone(asked: list[str], mode: str, shown: str, also: tuple[str, ...]) -> None:
+    """With --proposals and --kernels go --recipe, --out, --json and what is in ``also``."""
     from blurgen.errors import ArgumentError
 
-    others = [name for name in asked if name not in ("proposals", "recipe_name", "out", "as_json")]
+    others = [name for name in asked if name not in (mode, "recipe_name", "out", "as_json", *also)]
     if others:
         name = "SHARDS" if others[0] == "shards" else f"--{others[0].removesuffix('_name')}"
-        raise ArgumentError(f"{name} does not go with --proposals, which shows one photo; leave one of the two out")
+        raise ArgumentError(f"{name} does not go with --{mode}, which shows {shown}; leave one of the two out")
+
+
+def _show_kernels(recipe, seed: int, out: Path, as_json: bool) -> None:
+    from blurgen.errors import ArgumentError
+    from blurgen.files import publish
+    from blurgen.report.contact_sheet import png_bytes
+    from blurgen.report.kernel_sheet import kernel_draws, kernel_rows, kernel_sheet
+
+    _check_out(out, None)
+    if not 0 <= seed < 2**63:
+        raise ArgumentError(f"seed is {seed}: give a number from 0 to 2**63 - 1")
+    draws = kernel_draws(recipe.blur, seed)
+    title = f"kernels of {recipe.name}, seed {seed}"
+    publish(out, png_bytes(kernel_sheet(draws, printable(title))))
+    if as_json:
+        print_json({"out": str(out), "recipe": recipe.name, "seed": seed, "kernels": kernel_rows(draws)})
+    else:
+        click.echo(printable(f"{title}: {out}"))
 
 
 def _show_proposals(path: str, params, out: Path, as_json: bool) -> None:

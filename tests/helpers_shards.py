@@ -13,6 +13,7 @@ from blurgen.shards.codecs import StorageParams
 from blurgen.shards.format import PROVENANCE_FIELDS
 from blurgen.shards.writer import ShardBuilder
 from blurgen.sources import Photo, Source, open_source
+from blurgen.survey import SurveyedPhoto
 
 RECIPE = Recipe().with_values({"geometry.size": "48x48"})
 PLACES = ((0, 170), (110, 60), (300, 250), (40, 330))  # top, left in the astronaut
@@ -44,6 +45,19 @@ def source_of(folder: Path, names: list[str]) -> Source:
     return Source("folder", str(folder), tuple(Photo(name, folder / name) for name in names))
 
 
+def surveyed(
+    name: str,
+    height: int = 64,
+    width: int = 64,
+    *,
+    channels: int = 3,
+    dtype: str = "uint8",
+    lends: bool = True,
+) -> SurveyedPhoto:
+    """A photo that is only planned with: there is no file."""
+    return SurveyedPhoto(Photo(name, Path(name)), "", 0, height, width, channels, dtype, {}, lends)
+
+
 def file_bytes(folder: Path) -> dict[str, bytes]:
     """Everything in a data set's folder, by name."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
@@ -61,10 +75,13 @@ def faults_of(folder: Path) -> list[str]:
 
 def example_pair(pair: int, height: int = 32, width: int = 40) -> tuple[np.ndarray, np.ndarray, dict]:
     """Image, mask and provenance as a shard stores them."""
-    mask = np.hypot(*np.ogrid[-height / 2 : height / 2, -width / 2 : width / 2]) < 8 + pair
-    provenance = {name: 0 if "S" not in kind else f"{name} {pair}"[:24] for name, kind in PROVENANCE_FIELDS.items()}
+    radius = (8 + pair) * min(height, width) / 32
+    mask = np.hypot(*np.ogrid[-height / 2 : height / 2, -width / 2 : width / 2]) < radius
+    provenance = {name: f"{name} {pair}"[:24] if "S" in kind else 0 for name, kind in PROVENANCE_FIELDS.items()}
+    provenance = {name: value for name, value in provenance.items() if name not in ("codec", "dtype", "channels")}
     numbers = {"pair": pair, "seed": 2**63 - 1, "height": height, "width": width, "score": 0.5, "sigma_px": 1 / 3}
-    possible = {"crop_height": 32, "crop_width": 40, "blurred_share": 0.25, "blur_kind": "gaussian"}
+    possible = {"crop_height": 32, "crop_width": 40, "blurred_share": mask.mean(), "highlight_gain": 1.0}
+    possible |= {"blur_kind": "gaussian", "second_blur_kind": "none"}
     return photo_crop(pair, height, width), mask, provenance | numbers | possible | {"photo": f"Füße/{pair}.jpg"}
 
 

@@ -124,7 +124,19 @@ def test_info_and_recipes_print_for_people_and_as_json(folder):
     listed = json.loads(run(folder, "recipes", "--json").stdout)
     assert {"alvarez-gila-2019", "weak-2019"} <= {recipe["name"] for recipe in listed}
     assert "p_invert = 0.75" in run(folder, "recipes", "alvarez-gila-2019").output
-    assert json.loads(run(folder, "recipes", "weak-2019", "--json").stdout)["mask"]["kind"] == "largest-object"
+    assert json.loads(run(folder, "recipes", "weak-2019", "--json").stdout)["mask"]["kinds"] == {"largest-object": 1.0}
+
+
+def test_info_prints_every_amount_that_occurs(folder, tmp_path):
+    mine = "[blur]\ndefocus_kinds = { disk = 1.0, gaussian = 1.0 }\nmotion_kinds = { linear-motion = 1.0 }\n"
+    (tmp_path / "mine.toml").write_text(mine)
+    options = ["--source", "folder", "--root", folder / "photos", "--recipe", "mine.toml", "--size", "64"]
+    made = run(tmp_path, "make", *map(str, options), "--n", "12")
+    assert made.exit_code == 0, made.output
+    found, text = json.loads(run(tmp_path, "info", "--json").stdout), run(tmp_path, "info").output
+    for name in ("sigma_px", "radius_px", "length_px"):
+        assert found[name]["min"] > 0
+        assert name in text
 
 
 def test_a_printed_recipe_can_be_edited_and_used(folder, tmp_path):
@@ -138,7 +150,7 @@ def test_a_printed_recipe_can_be_edited_and_used(folder, tmp_path):
     assert json.loads(made.stdout)["pairs"] == 4
     found = json.loads(run(tmp_path, "info", "moving", "--json").stdout)
     assert found["recipe"] == "mine"
-    assert found["blur_kinds"] == {"motion": 4}
+    assert found["blur_kinds"] == {"nonlinear-motion": 4}
     assert found["sizes"] == {"64x48": 4}
 
 

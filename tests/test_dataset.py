@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import resource
 import shutil
 from collections import Counter
@@ -209,10 +210,11 @@ def test_verify_finds_a_shard_and_receipt_from_another_data_set(copy, made, tmp_
     assert "shard-00001.h5: its sha256 is" in fault
 
 
-def test_verify_finds_a_mask_of_one_class_under_good_checksums(tmp_path):
+def forged(tmp_path, mask, **changes):
+    """A data set of two pairs under good checksums, whose second has this mask and other provenance."""
     builder = build_shard("png", (0, 1))
-    provenance = builder.rows[1][2]
-    builder.add(np.zeros((32, 40, 3), np.uint8), np.ones((32, 40), bool), provenance)
+    provenance = builder.rows[1][1] | changes
+    builder.add(np.zeros((32, 40, 3), np.uint8), mask, provenance)
     counts = {"rejected": {"area": 0, "single-class": 0}, "replaced": 0, "upscaled": 0}
     receipt = builder.publish(tmp_path, 0, counts)
     nothing = {"photos": [], "quarantined": []}
@@ -225,8 +227,44 @@ def test_verify_finds_a_mask_of_one_class_under_good_checksums(tmp_path):
         **nothing,
     }
     write_manifest(tmp_path, RECIPE, identity, [receipt])
-    [fault] = faults_of(tmp_path)
-    assert fault.endswith("pair 1 of this shard has a mask of a single class")
+    return tmp_path
+
+
+ONE_CLASS = {"all": np.ones((32, 40), bool), "nothing": np.zeros((32, 40), bool)}
+
+
+@pytest.mark.parametrize("blurred", ONE_CLASS)
+def test_verify_finds_a_mask_of_one_class_under_good_checksums(tmp_path, blurred):
+    mask = ONE_CLASS[blurred]
+    [fault] = faults_of(forged(tmp_path, mask))
+    assert re.search(rf"pair 1 of this shard is {mask.mean():.1%} blurred, its provenance says [1-9]\d\.\d%$", fault)
+
+
+@pytest.mark.parametrize("blurred", ONE_CLASS)
+def test_verify_finds_a_mask_of_one_class_whose_provenance_owns_up_to_it(tmp_path, blurred):
+    mask = ONE_CLASS[blurred]
+    [fault] = faults_of(forged(tmp_path, mask, mask_kind="proposal", blurred_share=mask.mean()))
+    assert f"column blurred_share of the provenance table is {mask.mean()} for pair 1; impossible" in fault
+
+
+@pytest.mark.parametrize(("kind", "blurred"), [("all-blurred", "all"), ("all-sharp", "nothing")])
+def test_a_mask_of_one_class_is_no_fault_where_it_is_meant(tmp_path, kind, blurred):
+    mask = ONE_CLASS[blurred]
+    assert not faults_of(forged(tmp_path, mask, mask_kind=kind, blurred_share=mask.mean()))
+
+
+@pytest.mark.parametrize(("kind", "blurred"), [("all-sharp", "all"), ("all-blurred", "nothing")])
+def test_verify_finds_a_mask_that_is_meant_to_be_of_the_other_class(tmp_path, kind, blurred):
+    mask = ONE_CLASS[blurred]
+    [fault] = faults_of(forged(tmp_path, mask, mask_kind=kind, blurred_share=1 - mask.mean()))
+    assert f"is {mask.mean():.1%} blurred" in fault
+
+
+def test_verify_finds_a_mask_that_is_not_the_one_that_was_made(tmp_path):
+    mask = np.zeros((32, 40), bool)
+    mask[:16] = True
+    [fault] = faults_of(forged(tmp_path, mask))
+    assert "pair 1 of this shard is 50.0% blurred, its provenance says" in fault
 
 
 def test_verify_finds_pairs_that_are_there_twice_under_good_checksums(tmp_path):
@@ -377,7 +415,7 @@ def test_info_agrees_with_a_pass_over_all_pairs(made):
     assert found["replaced"] == 0
     assert (found["blurred_share"]["min"], found["blurred_share"]["max"]) == (shares[0], shares[-1])
     assert found["blurred_share"]["median"] == np.median(shares)
-    for kind, name in (("gaussian", "sigma_px"), ("motion", "length_px")):
+    for kind, name in (("gaussian", "sigma_px"), ("disk", "radius_px"), ("nonlinear-motion", "length_px")):
         values = [row[name] for row in rows if row["blur_kind"] == kind]
         assert found.get(name, {}).get("max") == (max(values) if values else None)
     assert sum(found["rejected"].values()) == sum(row["attempt"] for row in rows)

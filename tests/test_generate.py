@@ -14,7 +14,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers_shards import RECIPE, faults_of, file_bytes, make, photo_crop, source_of, write_photos, write_times
+from helpers_shards import (
+    RECIPE,
+    faults_of,
+    file_bytes,
+    make,
+    photo_crop,
+    source_of,
+    surveyed,
+    write_photos,
+    write_times,
+)
 from PIL import Image
 
 from blurgen import make_dataset, open_dataset
@@ -25,7 +35,7 @@ from blurgen.generate import make_shard, preview_pairs
 from blurgen.plan import default_pairs_per_shard, photo_order, plan
 from blurgen.regions import RegionCache
 from blurgen.sources import Photo, Source, open_source
-from blurgen.survey import SurveyedPhoto, survey
+from blurgen.survey import survey
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +67,7 @@ def test_each_photo_is_used_as_often_as_any_other(made):
 
 @pytest.mark.parametrize(("photos", "n", "per_shard"), [(7, 100, 9), (3, 8, 3), (50, 20, 7), (1, 5, 2), (10, 10, 10)])
 def test_every_shard_is_a_fair_sample_of_the_photos(photos, n, per_shard):
-    some = [SurveyedPhoto(Photo(f"{i:02d}.png", Path(f"{i}.png")), "", 0, 64, 64, "") for i in range(photos)]
+    some = [surveyed(f"{i:02d}.png") for i in range(photos)]
     tasks = plan(some, n, per_shard, RECIPE, 0, Path("cache"), Path("out"))
     assert [pair for task in tasks for pair in task.pairs] == list(range(n))
     assert all(len(task.pairs) == len(task.photos) <= per_shard for task in tasks)
@@ -65,7 +75,7 @@ def test_every_shard_is_a_fair_sample_of_the_photos(photos, n, per_shard):
     for task in tasks:
         uses = Counter({photo.photo.id: 0 for photo in some} | Counter(photo.photo.id for photo in task.photos))
         assert max(uses.values()) - min(uses.values()) <= 2
-        assert len(task.spares) == 20
+        assert all(len(task.spares_of(pair)) == 20 for pair in task.pairs)
         total.update(uses)
     assert set(total.values()) <= {n // photos, -(-n // photos)}
 
@@ -76,12 +86,15 @@ def test_the_order_of_photos_depends_on_the_seed_alone():
 
 
 def test_a_shard_has_1000_pairs_or_fewer_where_pairs_are_few_or_large():
-    photo = SurveyedPhoto(Photo("a", Path("a")), "", 0, 4000, 6000, "")
+    photo = surveyed("a", 4000, 6000)
     assert default_pairs_per_shard(200_000, RECIPE, [photo]) == 1000
     assert default_pairs_per_shard(200, RECIPE, [photo]) == 50
     assert default_pairs_per_shard(3, RECIPE, [photo]) == 25
     native = RECIPE.with_values({"geometry.size": "native"})
     assert default_pairs_per_shard(200_000, native, [photo]) == 10
+    deep = surveyed("b", 4000, 6000, channels=12, dtype="uint16")
+    assert default_pairs_per_shard(200_000, native, [photo, deep]) == 1
+    assert default_pairs_per_shard(200_000, RECIPE.with_values({"geometry.size": "320"}), [deep]) == 312
 
 
 # The same bytes -------------------------------------------------------------------------------------------------------
@@ -582,7 +595,7 @@ class OneSquare:
 
 def test_a_pair_that_a_photo_can_not_give_is_made_from_another(made, tmp_path):
     good, speck = (Photo(f"{side}.png", made / "photos" / "0.png", objects=OneSquare(side)) for side in (40, 3))
-    options = {"recipe": RECIPE.with_values({"mask.kind": "largest-object"}), "cache": tmp_path / "cache"}
+    options = {"recipe": RECIPE.with_values({"mask.kinds": {"largest-object": 1.0}}), "cache": tmp_path / "cache"}
     summary = make(Source("coco", "here", (good, speck)), tmp_path / "set", **options)
     assert summary.replaced == 4
     assert summary.quarantined == []
@@ -599,7 +612,7 @@ def test_photos_without_an_annotated_object_are_quarantined(made, tmp_path):
         Photo("none.png", made / "photos" / "0.png"),
         Photo("a.png", made / "photos" / "1.png", "", OneSquare(30)),
     )
-    recipe = RECIPE.with_values({"mask.kind": "largest-object"})
+    recipe = RECIPE.with_values({"mask.kinds": {"largest-object": 1.0}})
     summary = make(Source("voc", "here", photos), tmp_path / "set", tmp_path / "cache", recipe=recipe)
     assert summary.quarantined == [{"id": "none.png", "reason": "no annotated object in this photo"}]
 
@@ -638,7 +651,7 @@ def test_other_parameters_find_other_regions(made, tmp_path):
     cache = tmp_path / "cache"
     make(made / "photos", tmp_path / "a", cache, n=1)
     make(made / "photos", tmp_path / "b", cache, n=1, recipe=RECIPE.with_values({"proposals.max_proposals": 7}))
-    keys = [{photo["regions_key"] for photo in read_manifest(tmp_path / name)["photos"]} for name in "ab"]
+    keys = [{photo["region_keys"]["proposal"] for photo in read_manifest(tmp_path / name)["photos"]} for name in "ab"]
     assert len(keys[0] | keys[1]) == len(cached(cache)) == 6
     assert all(len(RegionCache(cache).get(key)) <= 7 for key in keys[1])
 
@@ -651,7 +664,7 @@ def test_a_damaged_cache_file_is_found_again(made, tmp_path, damage):
         flipped = content[:50] + bytes([content[50] ^ 4]) + content[51:]
         path.write_bytes({"empty": b"", "cut": content[:-1], "flipped": flipped, "other": b"x" * 500}[damage])
     make(made / "photos", tmp_path / "set", cache)
-    used = {photo["regions_key"] for photo in read_manifest(tmp_path / "set")["photos"]}
+    used = {photo["region_keys"]["proposal"] for photo in read_manifest(tmp_path / "set")["photos"]}
     assert {path for path in former if path.stem in used} == {
         path for path in former if path.read_bytes() == former[path]
     }

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blurgen.geometry import Crop, GeometryParams, crop_labels, crop_photo, parse_size, sample_crop
+from blurgen.geometry import Crop, GeometryParams, crop_labels, crop_photo, largest_crop, parse_size, sample_crop
 
 
 @given(st.integers(32, 900), st.integers(32, 900), st.sampled_from(["320", "64x256", "native"]), st.integers(0, 999))
@@ -48,6 +48,36 @@ def test_a_crop_at_its_own_size_is_a_copy_of_the_window():
     labels = np.random.default_rng(1).integers(0, 4, (50, 70)).astype(np.int32)
     chosen = np.array([True, False, True, False])
     np.testing.assert_array_equal(crop_labels(labels, chosen, (50, 70), crop), chosen[labels][5:25, 7:37])
+
+
+@given(st.integers(32, 900), st.integers(32, 900), st.sampled_from(["320", "64x256", "256x64", "native"]))
+@settings(max_examples=100, deadline=None)
+def test_the_largest_crop_touches_two_opposite_sides_and_lies_in_the_middle(height, width, size):
+    params = GeometryParams(size=size)
+    crop = largest_crop((height, width), params)
+    assert crop.crop_height == height or crop.crop_width == width
+    assert abs(crop.top - (height - crop.crop_height - crop.top)) <= 1
+    assert abs(crop.left - (width - crop.crop_width - crop.left)) <= 1
+    assert (crop.height, crop.width) == (params.shape or (height, width))
+    whole = GeometryParams(size=size, crop_scale_range=(1.0, 1.0))
+    drawn = sample_crop((height, width), whole, np.random.default_rng(0))
+    assert (drawn.crop_height, drawn.crop_width) == (crop.crop_height, crop.crop_width)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("stored", [(20, 30), (11, 17), (40, 60)])
+def test_channels_are_cut_each_for_itself_whatever_their_number_and_type(dtype, channels, stored):
+    photo = (np.random.default_rng(0).random((50, 70, channels)) * 255).astype(dtype)
+    crop = Crop(5, 7, 20, 30, *stored)
+    image = crop_photo(photo, crop)
+    assert image.dtype == photo.dtype
+    assert image.shape == (*stored, channels)
+    assert image.flags.c_contiguous
+    alone = [crop_photo(np.ascontiguousarray(photo[..., [channel]]), crop) for channel in range(channels)]
+    np.testing.assert_allclose(
+        image.astype(float), np.dstack(alone).astype(float), atol=1e-3 if dtype == "float32" else 1
+    )
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1.0, 0.5, 0.37]))

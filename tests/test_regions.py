@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from blurgen.errors import PhotoError
 from blurgen.geometry import Crop
-from blurgen.masks import largest_object, region_mask
+from blurgen.masks import Region, largest_object, region_mask
 from blurgen.proposals.regions import Proposals
 from blurgen.regions import RegionCache
 
@@ -130,7 +130,8 @@ def test_largest_object_is_at_the_photos_resolution():
 def test_a_full_crop_shows_the_mask():
     inside = np.pad(disk(60), ((0, 0), (0, 30)))
     regions = Proposals(inside, np.array([[False, True]]), np.ones(1, np.float32), (240, 360))
-    seen = region_mask(regions, 0, (240, 360), Crop(0, 0, 240, 360, 240, 360))
+    drawn = Region("proposal", region=0)
+    seen = region_mask(drawn, {"proposal": regions}, None, (240, 360), Crop(0, 0, 240, 360, 240, 360))
     assert (seen != regions.mask(0)).mean() < 2e-3
 
 

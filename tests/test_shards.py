@@ -14,11 +14,23 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from blurgen.errors import ShardError
-from blurgen.shards.codecs import StorageParams, decode_image, decode_mask, encode_image, encode_mask, image_shape
+from blurgen.shards.codecs import StorageParams, decode_image, decode_mask, encode_image, encode_mask, image_header
 from blurgen.shards.format import MAX_PIXELS, PROVENANCE_FIELDS
 from blurgen.shards.reader import Shard
 
 CODECS = ("jpeg", "png", "raw")
+
+
+RGB = (3, "uint8")
+
+
+def stored(image, **storage):
+    """The bytes of an image, without the name of the codec."""
+    return encode_image(image, StorageParams(**storage))[0]
+
+
+def decode_rgb(data, codec, shape):
+    return decode_image(data, codec, (*shape, 3), "uint8")
 
 
 def as_array(data):
@@ -32,14 +44,14 @@ def as_array(data):
 @settings(max_examples=40, deadline=None)
 @given(image=arrays(np.uint8, st.tuples(st.integers(1, 33), st.integers(1, 33), st.just(3))))
 def test_png_and_raw_are_lossless(codec, image):
-    data = encode_image(image, StorageParams(codec=codec))
-    np.testing.assert_array_equal(decode_image(as_array(data), codec, image.shape[:2]), image)
+    data = stored(image, codec=codec)
+    np.testing.assert_array_equal(decode_rgb(as_array(data), codec, image.shape[:2]), image)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (47, 33), (1, 17)])
 def test_jpeg_is_close_and_keeps_red_and_blue_apart(shape):
     image = photo_crop(0, *shape)
-    decoded = decode_image(as_array(encode_image(image, StorageParams())), "jpeg", shape)
+    decoded = decode_rgb(as_array(stored(image)), "jpeg", shape)
     assert decoded.dtype == np.uint8
     difference = np.abs(decoded.astype(int) - image)
     assert difference.mean() < 3
@@ -47,7 +59,7 @@ def test_jpeg_is_close_and_keeps_red_and_blue_apart(shape):
 
 
 def test_jpeg_stores_colour_at_full_resolution():
-    data = encode_image(photo_crop(0), StorageParams())
+    data = stored(photo_crop(0))
     frame = data.index(b"\xff\xc0")
     sampling = [data[frame + 11 + 3 * component] for component in range(3)]
     assert sampling == [0x11, 0x11, 0x11]
@@ -68,42 +80,42 @@ def test_a_mask_of_another_size_is_refused():
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_an_image_of_another_size_than_stated_is_refused(codec):
-    data = as_array(encode_image(photo_crop(0, 20, 30), StorageParams(codec=codec)))
+    data = as_array(stored(photo_crop(0, 20, 30), codec=codec))
     for shape in ((30, 20), (20, 29), (8000, 8000)):
         if codec == "raw" and shape == (30, 20):
             continue  # the same number of bytes
         with pytest.raises(ShardError, match="size"):
-            decode_image(data, codec, shape)
+            decode_rgb(data, codec, shape)
 
 
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xc0", b"\x89PNG\r\n\x1a\n", b"BM" + bytes(60)])
 def test_bytes_that_are_no_image_are_refused(codec, data):
     with pytest.raises(ShardError):
-        decode_image(as_array(data), codec, (20, 30))
+        decode_rgb(as_array(data), codec, (20, 30))
 
 
 def test_the_size_in_a_thumbnail_is_not_taken_for_the_size_of_the_image():
-    data = encode_image(photo_crop(0, 20, 30), StorageParams())
-    thumbnail = encode_image(photo_crop(0, 8, 8), StorageParams())
+    data = stored(photo_crop(0, 20, 30))
+    thumbnail = stored(photo_crop(0, 8, 8))
     segment = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2) + thumbnail
-    assert image_shape(as_array(data[:2] + segment + data[2:])) == (20, 30)
+    assert image_header(as_array(data[:2] + segment + data[2:])) == (20, 30, *RGB)
 
 
 @pytest.mark.parametrize("hidden", [b"\xff", b"\xff\xd0", b"\xff\x01", b"\xff\xd8", b"\xff\xc9\x00\x0b" + bytes(9)])
 def test_jpeg_headers_that_decoders_may_read_otherwise_are_refused(hidden):
-    data = encode_image(photo_crop(0, 20, 30), StorageParams())
-    assert image_shape(as_array(data)) == (20, 30)
+    data = stored(photo_crop(0, 20, 30))
+    assert image_header(as_array(data)) == (20, 30, *RGB)
     with pytest.raises(ShardError):
-        decode_image(as_array(data[:2] + hidden + data[2:]), "jpeg", (20, 30))
+        decode_rgb(as_array(data[:2] + hidden + data[2:]), "jpeg", (20, 30))
 
 
 def test_a_png_that_does_not_begin_with_its_header_is_refused():
-    data = encode_image(photo_crop(0, 20, 30), StorageParams(codec="png"))
+    data = stored(photo_crop(0, 20, 30), codec="png")
     fake = (13).to_bytes(4) + b"tEXt" + data[16:29]
     fake += zlib.crc32(fake[4:]).to_bytes(4)
-    assert image_shape(as_array(data)) == (20, 30)
-    assert image_shape(as_array(data[:8] + fake + data[8:])) is None
+    assert image_header(as_array(data)) == (20, 30, *RGB)
+    assert image_header(as_array(data[:8] + fake + data[8:])) is None
 
 
 # A shard's bytes ------------------------------------------------------------------------------------------------------
@@ -140,13 +152,15 @@ def test_what_is_written_comes_back(tmp_path):
                 tolerance = 40 if codec == "jpeg" else 0
                 assert np.abs(shard.image(pair).astype(int) - image).max() <= tolerance
                 np.testing.assert_array_equal(shard.mask(pair), mask)
-                assert shard.row(pair) == provenance | {"inverted": False}
+                added = {"inverted": False, "codec": codec, "dtype": "uint8", "channels": 3}
+                assert shard.row(pair) == provenance | added
+                assert shard.targets == ()
 
 
 def test_a_jpeg_shard_can_be_read_with_plain_h5py(shard_path):
     with h5py.File(shard_path) as file:
         assert set(file) == {"image_bytes", "image_offsets", "mask_bytes", "mask_offsets", "provenance"}
-        assert dict(file.attrs) == {"format": "blurgen-shard", "schema_version": 1, "codec": "jpeg"}
+        assert dict(file.attrs) == {"format": "blurgen-shard", "schema_version": 2, "codec": "jpeg"}
         table = file["provenance"][:]
         assert table.dtype.names == tuple(PROVENANCE_FIELDS)
         assert table["pair"].tolist() == [0, 1, 2]
@@ -325,7 +339,7 @@ HOSTILE = {
     "format as a reference": lambda file: file.attrs.__setitem__("format", file["provenance"].ref),
     "empty format": lambda file: file.attrs.__setitem__("format", h5py.Empty("S10")),
     "format that is not UTF-8": lambda file: file.attrs.__setitem__("format", b"\xff\xfe"),
-    "another schema version": lambda file: file.attrs.__setitem__("schema_version", 2),
+    "another schema version": lambda file: file.attrs.__setitem__("schema_version", 1),
     "schema version as text": lambda file: file.attrs.__setitem__("schema_version", "1" * 1000),
     "schema version as an array": lambda file: file.attrs.__setitem__("schema_version", np.ones((50, 50))),
     "no codec": lambda file: file.attrs.__delitem__("codec"),
@@ -345,7 +359,30 @@ def test_a_hostile_shard_is_refused_when_it_is_opened(shard_path, fault):
     assert len(str(caught.value)) < 700 + len(str(shard_path))
 
 
-MOTION = {"blur_kind": b"motion", "sigma_px": 0, "length_px": 9, "elastic_px": 1, "elastic_smoothness_px": 5}
+MOTION = {"length_px": 9, "elastic_px": 1, "elastic_smoothness_px": 5}
+MOTION |= {"blur_kind": b"nonlinear-motion", "sigma_px": 0}
+BLURS = [
+    {"blur_kind": b"none"},
+    {"blur_kind": b"gaussian", "sigma_px": 64, "tilt": 0.9, "tilt_angle_deg": 360},
+    {"blur_kind": b"disk", "radius_px": 0.5, "tilt": 0.1},
+    {"blur_kind": b"polygon", "radius_px": 9, "blades": 16, "angle_deg": -5},
+    {"blur_kind": b"linear-motion", "length_px": 200, "angle_deg": 180},
+    {**MOTION, "blur_seed": 2**32 - 1},
+    {**MOTION, "elastic_px": 0, "elastic_smoothness_px": 0},
+    {"blur_kind": b"camera-shake", "length_px": 400, "blur_seed": 7},
+    {"blur_kind": b"rotation", "turn_deg": 45, "centre_y": -1, "centre_x": 2},
+    {"blur_kind": b"zoom", "zoom": 1, "centre_y": 0.5},
+]
+NOT_OF_A_GAUSSIAN = (
+    "radius_px",
+    "blades",
+    "length_px",
+    "angle_deg",
+    "elastic_px",
+    "elastic_smoothness_px",
+    "blur_seed",
+)
+NOT_OF_A_GAUSSIAN += ("turn_deg", "zoom", "centre_y", "centre_x")
 
 
 @pytest.mark.parametrize(
@@ -353,11 +390,34 @@ MOTION = {"blur_kind": b"motion", "sigma_px": 0, "length_px": 9, "elastic_px": 1
     [
         *({"blur_kind": kind} for kind in (b"evil", b"\xff", b"", b"Gaussian")),
         *({name: b"\xff"} for name in ("photo", "photo_sha256", "mask_kind", "fill")),
+        *({name: b"\xff"} for name in ("mask_photo", "second_mask_kind")),
+        *({name: np.nan} for name in ("sharpness", "second_share", "highlight_gain", "noise_sigma", "second_score")),
+        *({name: value} for name in ("sharpness", "second_share", "mask_share", "mask_x") for value in (-0.1, 1.1)),
+        *({"highlight_gain": value} for value in (0, 0.99, 1001)),
+        *({name: -1} for name in ("noise_sigma", "noise_added", "noise_y", "noise_x", "second_region")),
+        *({"jpeg_quality": value} for value in (-1, 101)),
+        *({"mask_angle_deg": value} for value in (-1, 361)),
+        *({name: 2} for name in ("near", "second_near", "linear_light", "jpeg_420")),
         *({name: np.nan} for name in ("score", "blurred_share", "sigma_px", "angle_deg", "elastic_px")),
         *({"score": value} for value in (np.inf, -np.inf)),
         *({"blurred_share": value} for value in (0, 1, -0.5, np.inf)),
+        *({"mask_kind": b"all-sharp", "blurred_share": value} for value in (1, 0.5, 1e-300, np.nan)),
+        *({"mask_kind": b"all-blurred", "blurred_share": value} for value in (0, 1.1, np.nan)),
+        *({"mask_kind": kind, "blurred_share": 1} for kind in (b"proposal", b"half-plane", b"none")),
+        *({"codec": value} for value in (b"", b"gif", b"raw", b"\xff")),
+        *({"dtype": value} for value in (b"", b"int8", b"float64", b"O")),
+        *({"channels": value} for value in (0, -3, 128)),
+        {"channels": 127, "dtype": b"float32", "height": 2000, "width": 1000},
         *({"sigma_px": value} for value in (0, -1, 65, 1e300)),
-        *({name: 1} for name in ("length_px", "angle_deg", "elastic_px", "elastic_smoothness_px", "elastic_seed")),
+        *({name: 1} for name in NOT_OF_A_GAUSSIAN),
+        *({f"second_{name}": 1} for name in (*NOT_OF_A_GAUSSIAN, "sigma_px", "tilt", "tilt_angle_deg")),
+        *({"tilt": value} for value in (-0.1, 0.91, np.nan)),
+        *({"second_blur_kind": kind} for kind in (b"", b"motion", b"gaussian")),
+        *({"second_blur_kind": b"gaussian", "second_sigma_px": value} for value in (0, 65, np.nan)),
+        *({"sigma_px": 0} | blur for blur in ({"blur_kind": b"disk"}, {"blur_kind": b"zoom", "zoom": 1.1})),
+        *({"sigma_px": 0, "blur_kind": b"polygon", "radius_px": 9, "blades": value} for value in (0, 2, 17)),
+        {"sigma_px": 0, "blur_kind": b"camera-shake", "length_px": 401},
+        {"sigma_px": 0, "blur_kind": b"rotation", "turn_deg": 1, "centre_x": 2.1},
         *({"inverted": value} for value in (2, 255)),
         *({name: -1} for name in ("attempt", "top", "left", "region", "fill_radius_px")),
         *({name: value} for name in ("crop_height", "crop_width") for value in (0, -5)),
@@ -381,20 +441,43 @@ def test_provenance_that_can_not_be_is_refused(shard_path, values):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("changes", [{}, {"elastic_px": 0, "elastic_smoothness_px": 0}, {"angle_deg": -360}])
-def test_provenance_of_motion_blur_is_read(shard_path, changes):
+@pytest.mark.parametrize("prefix", ["", "second_"])
+@pytest.mark.parametrize("blur", BLURS)
+def test_every_kind_of_blur_is_read(shard_path, blur, prefix):
     with h5py.File(shard_path, "r+") as file:
         table = file["provenance"][:]
-        for name, value in (MOTION | changes).items():
-            table[name][1] = value
+        for name, value in ({"sigma_px": 0} | blur).items():
+            table[prefix + name][1] = value
         file["provenance"][:] = table
     with Shard(shard_path) as shard:
-        assert [shard.row(place)["blur_kind"] for place in range(3)] == ["gaussian", "motion", "gaussian"]
+        row = shard.row(1)
+        assert row[f"{prefix}blur_kind"] == blur["blur_kind"].decode()
+        assert all(row[prefix + name] == value for name, value in blur.items() if name != "blur_kind")
 
 
-@pytest.mark.parametrize(("stated", "stored"), [("jpeg", "png"), ("png", "jpeg")])
-def test_an_image_of_another_codec_than_stated_is_refused(tmp_path, stated, stored):
-    blob = encode_image(example_pair(0)[0], StorageParams(codec=stored))
+def test_127_channels_are_read_since_opencv_takes_as_many(tmp_path):
+    image = np.zeros((32, 40, 127), np.uint8)
+    builder = build_shard("png", ())
+    builder.add(image, *example_pair(0)[1:])
+    path = tmp_path / "shard.h5"
+    path.write_bytes(builder.to_bytes())
+    with Shard(path) as shard:
+        assert shard.image(0).shape == image.shape
+
+
+@pytest.mark.parametrize(("kind", "share"), [(b"all-sharp", 0), (b"all-blurred", 1), (b"all-blurred", 0.99)])
+def test_masks_of_one_class_are_read(shard_path, kind, share):
+    with h5py.File(shard_path, "r+") as file:
+        table = file["provenance"][:]
+        table["mask_kind"][1], table["blurred_share"][1] = kind, share
+        file["provenance"][:] = table
+    with Shard(shard_path) as shard:
+        assert shard.row(1)["blurred_share"] == share
+
+
+@pytest.mark.parametrize(("stated", "other"), [("jpeg", "png"), ("png", "jpeg")])
+def test_an_image_of_another_codec_than_stated_is_refused(tmp_path, stated, other):
+    blob = stored(example_pair(0)[0], codec=other)
     refused = pytest.raises(ShardError, match=f"pair 0 of this shard: an image is not stored as {stated}")
     with hostile_blobs(tmp_path, "image", blob, stated) as shard, refused:
         shard.image(0)
@@ -437,21 +520,20 @@ def test_a_blob_longer_than_any_codec_needs_is_not_read(shard_path):
 def hostile_blobs(tmp_path, kind, blob, codec="jpeg"):
     """A shard whose only pair has ``blob`` for its image or mask."""
     builder = build_shard(codec, (0,))
-    image, mask, provenance = builder.rows[0]
-    builder.rows[0] = (blob, mask, provenance) if kind == "image" else (image, blob, provenance)
+    builder.rows[0][0][kind] = blob
     path = tmp_path / "shard.h5"
     path.write_bytes(builder.to_bytes())
     return Shard(path)
 
 
 def jpeg_claiming(side):
-    data = encode_image(photo_crop(0, 32, 40), StorageParams())
+    data = stored(photo_crop(0, 32, 40))
     frame = data.index(b"\xff\xc0")
     return data[: frame + 5] + side.to_bytes(2) * 2 + data[frame + 9 :]
 
 
 def png_claiming(side):
-    data = encode_image(photo_crop(0, 32, 40), StorageParams(codec="png"))
+    data = stored(photo_crop(0, 32, 40), codec="png")
     header = b"IHDR" + side.to_bytes(4) * 2 + data[24:29]
     return data[:12] + header + zlib.crc32(header).to_bytes(4) + data[33:]
 

@@ -9,7 +9,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from blurgen.kernels import Blur, make_kernel
+from blurgen.camera.light import white_level
+from blurgen.kernels import NO_BLUR, blur_from
+from blurgen.masks import SHAPES, WHOLE
+from blurgen.report.blur_picture import blur_picture
 from blurgen.synthesis import Pair
 
 THUMB_PX = 240
@@ -48,12 +51,22 @@ def png_bytes(sheet: Image.Image) -> bytes:
 
 def provenance_lines(provenance: dict) -> tuple[str, str]:
     """The story of a pair in two short lines."""
-    side = "outside" if provenance["inverted"] else "inside"
-    region = f"{provenance['mask_kind']} {provenance['region']} (score {provenance['score']:.2f})"
+    first, second = blur_from(provenance), blur_from(provenance, "second_")
+    blurs = f"{first} + {second}" if second != NO_BLUR else str(first)
     return (
-        f"#{provenance['pair']}  {shortened(str(provenance.get('photo', '')))}  {blur_of(provenance)}",
-        f"{side} of {region}, {provenance['blurred_share']:.0%} blurred, fill {provenance['fill']}",
+        f"#{provenance['pair']}  {shortened(str(provenance.get('photo', '')))}  {blurs}",
+        f"{region_line(provenance)}, {provenance['blurred_share']:.0%} blurred, fill {provenance['fill']}",
     )
+
+
+def region_line(provenance: dict) -> str:
+    """Which region was blurred, in a few words."""
+    kind = provenance["mask_kind"]
+    if kind in WHOLE:
+        return kind
+    what = f"{kind} {provenance['region']} (score {provenance['score']:.2f})" if kind not in SHAPES else kind
+    near = ", near" if provenance["near"] else ""
+    return f"{'outside' if provenance['inverted'] else 'inside'} of {what}{near}"
 
 
 def shortened(name: str) -> str:
@@ -81,9 +94,9 @@ def outlined(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def _draw_pair(sheet: Image.Image, draw: ImageDraw.ImageDraw, pair: Pair, corner: tuple[int, int]) -> None:
     left, top = corner
-    sheet.paste(Image.fromarray(_thumb(pair.image)), (left, top))
+    sheet.paste(Image.fromarray(_thumb(shown(pair.image))), (left, top))
     sheet.paste(Image.fromarray(_pair_outlined(pair)), (left + THUMB_PX + 2, top))
-    kernel = Image.fromarray(_kernel_picture(blur_of(pair.provenance)))
+    kernel = Image.fromarray(blur_picture(blur_from(pair.provenance), KERNEL_PX, least_shown=25))
     sheet.paste(kernel, (left + 2 * THUMB_PX + 2 - KERNEL_PX, top + THUMB_PX - KERNEL_PX))
     font = ImageFont.load_default(TEXT_PX)
     for number, line in enumerate(provenance_lines(pair.provenance)):
@@ -102,25 +115,17 @@ def _thumb(image: np.ndarray, around: tuple[int, int, int] = PAPER) -> np.ndarra
 
 
 def _pair_outlined(pair: Pair) -> np.ndarray:
-    dimmed = np.where(pair.mask[..., None], pair.image, pair.image // 3 + 20)
+    image = shown(pair.image)
+    dimmed = np.where(pair.mask[..., None], image, image // 3 + 20)
     thumb = _thumb(dimmed)
     mask = _thumb(np.repeat(pair.mask[..., None] * np.uint8(255), 3, axis=2), (0, 0, 0))[..., 0]
     return outlined(thumb, mask > 127)
 
 
-def blur_of(provenance: dict) -> Blur:
-    """The blur that a row of provenance describes."""
-    names = ("sigma_px", "length_px", "angle_deg", "elastic_px", "elastic_smoothness_px", "elastic_seed")
-    return Blur(provenance["blur_kind"], **{name: provenance[name] for name in names})
-
-
-def _kernel_picture(blur: Blur) -> np.ndarray:
-    """The kernel as a picture of KERNEL_PX, white on black, one of its px at least one and a half here."""
-    weights = make_kernel(blur).weights
-    scale = max(1, KERNEL_PX // max(len(weights), 25))
-    picture = cv2.resize(weights / weights.max(), None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
-    canvas = np.zeros((KERNEL_PX, KERNEL_PX), np.float32)
-    picture = picture[-KERNEL_PX:, -KERNEL_PX:] if len(picture) > KERNEL_PX else picture
-    start = (KERNEL_PX - len(picture)) // 2
-    canvas[start : start + len(picture), start : start + len(picture)] = picture
-    return np.repeat((255 * np.sqrt(canvas)).astype(np.uint8)[..., None], 3, axis=2)
+def shown(image: np.ndarray) -> np.ndarray:
+    """Any image (H, W, C) as 8-bit RGB (H, W, 3): colours where there are three channels, else their mean as grey."""
+    values = image if image.shape[2] == 3 else image.mean(axis=2, keepdims=True, dtype=np.float32).repeat(3, axis=2)
+    if image.dtype == np.float32:  # whatever its range
+        low, high = float(values.min()), float(values.max())
+        return ((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+    return (values / (white_level(image.dtype) / 255)).astype(np.uint8) if values.dtype != np.uint8 else values

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -10,23 +12,35 @@ import h5py
 import numpy as np
 
 from blurgen.errors import ShardError
-from blurgen.shards.codecs import decode_image, decode_mask
+from blurgen.shards.codecs import decode_image, decode_mask, decode_target
 from blurgen.shards.format import (
     BLUR_LIMITS,
+    BLURRED_SHARES,
+    FLAGS,
     FORMAT_NAME,
     LEAST_SMOOTHNESS_PX,
+    MAX_IMAGE_BYTES,
     MAX_PAIRS,
     MAX_PIXELS,
+    MIXED_SHARES,
+    PAIR_CODECS,
     PHOTO_ID_BYTES_MAX,
+    PREFIXES,
     PROVENANCE_FIELDS,
     PROVENANCE_LIMITS,
+    PROVENANCE_TEXTS,
+    PROVENANCE_WORDS,
     SCHEMA_VERSION,
+    TARGETS,
     provenance_dtype,
 )
 
 
 class Shard:
-    """One open shard: ``len``, ``image(i)``, ``mask(i)``, ``provenance``. Raises ShardError for anything amiss."""
+    """One open shard: ``len``, ``image(i)``, ``mask(i)``, ``targets``, ``target(name, i)``, ``provenance``.
+
+    Raises ShardError for anything amiss.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -59,18 +73,33 @@ class Shard:
         return len(self.provenance)
 
     def image(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB."""
-        try:
+        """(H, W, C) uint8, uint16 or float32, RGB where C is 3."""
+        row = self.provenance[index]
+        shape, dtype = (*self._shape(index), int(row["channels"])), row["dtype"].decode()
+        with self._naming(index):
             if self.codec == "raw":
-                return self.file["images"][index]
-            return decode_image(self._blob("image", index), self.codec, self._shape(index))
-        except (ShardError, OSError, RuntimeError) as error:
-            raise ShardError(f"{self.path}: pair {index} of this shard: {_one_line(error)}") from None
+                data = np.ascontiguousarray(self.file["images"][index]).reshape(-1).view(np.uint8)
+            else:
+                data = self._blob("image", index, shape[2] * np.dtype(dtype).itemsize)
+            return decode_image(data, row["codec"].decode(), shape, dtype)
 
     def mask(self, index: int) -> np.ndarray:
         """(H, W) bool, True = blurred."""
+        with self._naming(index):
+            return decode_mask(self._blob("mask", index, 1), self._shape(index))
+
+    def target(self, name: str, index: int) -> np.ndarray:
+        """(H, W) of one of ``targets``, else KeyError: "unknown" bool, "amount" float16 in px, "type" uint8, 0 to 2."""
+        if name not in self.targets:
+            raise KeyError(f"{self.path}: holds no target {name!r:.40}, only {', '.join(self.targets) or 'the mask'}")
+        with self._naming(index):
+            return decode_target(name, self._blob(name, index, 2), self._shape(index))
+
+    @contextmanager
+    def _naming(self, index: int) -> Iterator[None]:
+        """Errors name the shard and the pair."""
         try:
-            return decode_mask(self._blob("mask", index), self._shape(index))
+            yield
         except (ShardError, OSError, RuntimeError) as error:
             raise ShardError(f"{self.path}: pair {index} of this shard: {_one_line(error)}") from None
 
@@ -79,16 +108,17 @@ class Shard:
         row = self.provenance[index]
         values = {name: row[name].item() for name in self.provenance.dtype.names}
         values = {name: _text(value) if isinstance(value, bytes) else value for name, value in values.items()}
-        return values | {"inverted": bool(values["inverted"])}
+        return values | {name: bool(values[name]) for name in FLAGS}
 
     def _shape(self, index: int) -> tuple[int, int]:
         row = self.provenance[index]
         return int(row["height"]), int(row["width"])
 
-    def _blob(self, name: str, index: int) -> np.ndarray:
+    def _blob(self, name: str, index: int, pixel_bytes: int) -> np.ndarray:
+        """The stored bytes of a member; ``pixel_bytes`` is what one of its pixels takes unpacked."""
         height, width = self._shape(index)
         first, end = self.offsets[name][index : index + 2].tolist()
-        if end - first > 4 * height * width + 65536:  # more than any codec needs
+        if end - first > 2 * pixel_bytes * height * width + 65536:  # more than any codec needs
             raise ShardError(f"its {name} claims {end - first} bytes; refused")
         return self.file[f"{name}_bytes"][first:end]
 
@@ -102,17 +132,19 @@ class Shard:
                 f"schema version {attributes['schema_version']!s:.20}, this blurgen reads {SCHEMA_VERSION}"
             )
         self.codec = attributes["codec"]
-        if self.codec not in ("jpeg", "png", "raw"):
+        if self.codec not in PAIR_CODECS:
             raise ShardError("unknown codec")
-        images = ["images"] if self.codec == "raw" else ["image_bytes", "image_offsets"]
-        expected = {*images, "mask_bytes", "mask_offsets", "provenance"}
+        self.targets = tuple(name for name in TARGETS if f"{name}_bytes" in self.file)
+        blobs = [*(() if self.codec == "raw" else ("image",)), "mask", *self.targets]
+        expected = {f"{name}_{part}" for name in blobs for part in ("bytes", "offsets")} | {"provenance"}
+        expected |= {"images"} if self.codec == "raw" else set()
         if set(self.file) != expected:
             raise ShardError(f"holds {', '.join(sorted(self.file))[:200]}; expected {', '.join(sorted(expected))}")
         for name in sorted(expected):
             _check_plain(self.file, name)
         self.provenance = _read_provenance(self.file["provenance"])
-        names = ("mask",) if self.codec == "raw" else ("image", "mask")
-        self.offsets = {name: _read_offsets(self.file, name, len(self.provenance)) for name in names}
+        _check_words(self.provenance, "codec", PAIR_CODECS[self.codec])
+        self.offsets = {name: _read_offsets(self.file, name, len(self.provenance)) for name in blobs}
         if self.codec == "raw":
             _check_raw(self.file["images"], self.provenance)
 
@@ -160,7 +192,8 @@ def _read_provenance(dataset: h5py.Dataset) -> np.ndarray:
         raise ShardError("the provenance table has gaps between its columns")
     table = dataset[:]
     _check_values(table)
-    if (table["height"].astype(np.int64) * table["width"]).max() > MAX_PIXELS:
+    pixels = table["height"].astype(np.int64) * table["width"]
+    if pixels.max() > MAX_PIXELS or (pixels * table["channels"] * _item_bytes(table)).max() > MAX_IMAGE_BYTES:
         raise ShardError("the provenance table holds an impossible image size")
     if (np.diff(table["pair"]) != 1).any():
         raise ShardError("the pairs of the provenance table are not numbered one after the other")
@@ -171,16 +204,36 @@ def _check_values(table: np.ndarray) -> None:
     """Every column: numbers within their limits, text that is text, blurs that can be made again."""
     for name, limits in PROVENANCE_LIMITS.items():
         _check_limits(table, name, limits)
-    for name, encoding in (("photo", "utf-8"), ("photo_sha256", "ascii"), ("mask_kind", "ascii"), ("fill", "ascii")):
+    for name, encoding in PROVENANCE_TEXTS.items():
         _check_text(table, name, encoding)
-    if not np.isin(table["blur_kind"], list(BLUR_LIMITS)).all():
-        raise ShardError("column blur_kind of the provenance table holds an unknown kind")
+    for name, words in PROVENANCE_WORDS.items():
+        _check_words(table, name, words)
+    for kind in np.unique(table["mask_kind"]):
+        _check_limits(table[table["mask_kind"] == kind], "blurred_share", BLURRED_SHARES.get(kind, MIXED_SHARES))
+    for prefix in PREFIXES:
+        _check_blurs(table, prefix)
+
+
+def _check_blurs(table: np.ndarray, prefix: str) -> None:
+    """Of each kind the numbers it uses are within their limits, and the others 0."""
+    _check_words(table, f"{prefix}blur_kind", tuple(BLUR_LIMITS))
     numbers = sorted(set(chain.from_iterable(BLUR_LIMITS.values())))
     for kind, limits in BLUR_LIMITS.items():
-        rows = table[table["blur_kind"] == kind]
-        for name in numbers:
-            _check_limits(rows, name, limits.get(name, (0, 0)))
-    _check_limits(table[table["elastic_px"] > 0], "elastic_smoothness_px", (LEAST_SMOOTHNESS_PX, np.inf))
+        rows = table[table[f"{prefix}blur_kind"] == kind]
+        for name in numbers if len(rows) else ():
+            _check_limits(rows, prefix + name, limits.get(name, (0, 0)))
+    elastic = table[table[f"{prefix}elastic_px"] > 0]
+    _check_limits(elastic, f"{prefix}elastic_smoothness_px", (LEAST_SMOOTHNESS_PX, np.inf))
+
+
+def _check_words(table: np.ndarray, name: str, words: tuple[bytes, ...]) -> None:
+    if not np.isin(table[name], words).all():
+        raise ShardError(f"column {name} of the provenance table holds an unknown word")
+
+
+def _item_bytes(table: np.ndarray) -> np.ndarray:
+    """Bytes of one value of each pair's image."""
+    return np.select([table["dtype"] == b"uint8", table["dtype"] == b"uint16"], [1, 2], 4)
 
 
 def _check_limits(rows: np.ndarray, name: str, limits: tuple[float, float]) -> None:
@@ -208,10 +261,11 @@ def _read_offsets(file: h5py.File, name: str, pairs: int) -> np.ndarray:
 
 
 def _check_raw(images: h5py.Dataset, provenance: np.ndarray) -> None:
-    shape = (len(provenance), provenance["height"][0], provenance["width"][0], 3)
-    same = (provenance["height"] == shape[1]).all() and (provenance["width"] == shape[2]).all()
-    if images.shape != shape or images.dtype != np.uint8 or not same:
-        raise ShardError("images has another shape than the provenance table says")
+    kinds = np.unique(provenance[["height", "width", "channels", "dtype"]])
+    height, width, channels, dtype = kinds[0].item()
+    same = images.shape == (len(provenance), height, width, channels) and images.dtype.name == dtype.decode()
+    if len(kinds) > 1 or not same or images.dtype.byteorder == ">":
+        raise ShardError("images has another shape or type than the provenance table says")
 
 
 def _text(value: bytes) -> str:

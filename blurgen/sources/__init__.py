@@ -13,7 +13,8 @@ from pathlib import Path
 from blurgen.errors import SourceError
 from blurgen.sources.coco import CocoObjects, open_coco
 from blurgen.sources.folder import open_folder
-from blurgen.sources.photo import MAX_PIXELS, MIN_SIDE_PX, Photo, Source, decode, printable
+from blurgen.sources.limits import MAX_PIXELS, MIN_SIDE_PX
+from blurgen.sources.photo import Photo, Source, decode, printable
 from blurgen.sources.sample import open_sample
 from blurgen.sources.voc import SPLITS, VocObjects, open_voc
 
@@ -32,7 +33,7 @@ __all__ = [
 SOURCES = {"sample": open_sample, "folder": open_folder, "voc": open_voc, "coco": open_coco}
 _OPTIONS = {  # what each opener takes; anything else is refused, not passed over
     "sample": (),
-    "folder": ("root", "licence"),
+    "folder": ("root", "licence", "arrays"),
     "voc": ("root", "split", "with_objects", "licence"),
     "coco": ("root", "split", "annotations", "with_objects", "licence"),
 }
@@ -46,6 +47,7 @@ def open_source(
     annotations: str | Path | None = None,
     with_objects: bool = False,
     licence: str | None = None,
+    arrays: bool = False,
 ) -> Source:
     """List the photos of a source; none of them is read.
 
@@ -63,6 +65,8 @@ def open_source(
         voc, coco: only photos with annotated objects, and these with them.
     licence : str, optional
         folder, voc: the licence to note for every photo. coco: for those whose licence the JSON does not state.
+    arrays : bool
+        folder: list .npy arrays too, which ``decode`` takes as "native" only. The other sources have none.
 
     Returns
     -------
@@ -74,7 +78,8 @@ def open_source(
     SourceError
         An unknown name or split, an option of a wrong type or that the source has no use for, or no photo.
     """
-    _check_types(name=(name, str), split=(split, str), with_objects=(with_objects, bool), licence=(licence, str | None))
+    _check_types(name=(name, str), split=(split, str), licence=(licence, str | None))
+    _check_types(with_objects=(with_objects, bool), arrays=(arrays, bool))
     _check_path("root", root, "a folder")
     _check_path("annotations", annotations, "a file")
     if name not in SOURCES:
@@ -90,7 +95,7 @@ def open_source(
     for option, value in given.items():
         if value is not None and option not in _OPTIONS[name]:
             raise SourceError(_useless(name, option))
-    wanted = {"root": root, "split": split, **given, "with_objects": with_objects}
+    wanted = {"root": root, "split": split, **given, "with_objects": with_objects, "arrays": arrays}
     return SOURCES[name](**{option: wanted[option] for option in _OPTIONS[name]})
 
 

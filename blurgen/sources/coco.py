@@ -14,7 +14,8 @@ import numpy as np
 
 from blurgen.errors import DependencyError, PhotoError, SourceError
 from blurgen.sources.folder import check_root, escaped, mode_of, names_in
-from blurgen.sources.photo import MAX_PIXELS, Photo, Source, printable
+from blurgen.sources.limits import MAX_PIXELS
+from blurgen.sources.photo import Photo, Source, printable
 
 _LONGEST_NAME = 255  # bytes; the limit of most file systems
 

@@ -17,10 +17,11 @@ _REFUSED = (".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".
 SUFFIXES = (*_DECODED, *_REFUSED, ".x3f")  # listed too, so that the user learns why they can't be used
 
 
-def open_folder(root: str | Path | None, *, licence: str | None = None) -> Source:
+def open_folder(root: str | Path | None, *, licence: str | None = None, arrays: bool = False) -> Source:
     """Every photo below ``root``, recognised by suffix; hidden files and folders are passed over.
 
     Symbolic links are followed, each real folder once. ``licence`` is noted for every photo, "unknown" without it.
+    With ``arrays``, .npy files are listed too.
 
     Raises
     ------
@@ -33,7 +34,7 @@ def open_folder(root: str | Path | None, *, licence: str | None = None) -> Sourc
     photos = [
         Photo(escaped(path.relative_to(top).as_posix()), path, licence or "unknown")
         for path in _walk(top)
-        if is_photo(path.name)
+        if _is_photo(path.name, SUFFIXES + (".npy",) * arrays)
     ]
     if not photos:
         looked_for = "looked for .jpg, .png, .tif, .webp and the like, in all subfolders"
@@ -76,9 +77,9 @@ def _looking_at(path: str | Path) -> Iterator[None]:
         raise SourceError(f"{named}: can't be looked at ({first_line(error)}): make it readable or check it") from None
 
 
-def is_photo(name: str) -> bool:
+def _is_photo(name: str, suffixes: tuple[str, ...]) -> bool:
     """Whether the file name has a photo's suffix and is not hidden (this covers AppleDouble's ``._name`` too)."""
-    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
+    return not name.startswith(".") and name.lower().endswith(suffixes)
 
 
 def _walk(top: Path) -> list[Path]:

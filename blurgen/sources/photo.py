@@ -17,23 +17,21 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from blurgen.errors import PhotoError, SourceError
+from blurgen.errors import ArgumentError, PhotoError, SourceError
 from blurgen.sources.jpeg import check_jpeg
+from blurgen.sources.limits import CAMERA_RAW, MAX_BYTES, SEVERAL_PAGES, check_size, too_large
+from blurgen.sources.native import NPY_START, read_deep, read_npy, read_tiff
 
-MAX_PIXELS = 64_000_000
-MIN_SIDE_PX = 32
-MAX_BYTES = 1_000_000_000
 _COUNTED_BYTES = 20_000_000  # the frames of larger files are not counted: a GIF has to be walked from end to end
 
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
-_RAW = "camera raw is not supported: convert it to JPEG or TIFF first"
 _UNREADABLE = "not a photo that Pillow can read"
 _CONTACT_SHEET = "blurgen contact sheet"  # the PNG text "Software" of the sheets that blurgen writes
 
 _ORIENTATION = 0x0112
-_UPRIGHT = {  # EXIF orientation -> what turns the stored pixels (H, W, 3) upright
+_UPRIGHT = {  # EXIF orientation -> what turns the stored pixels (H, W, C) upright
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
     4: lambda pixels: pixels[::-1],
@@ -126,37 +124,48 @@ def read_file(path: Path, what: str = "file") -> bytes:
     return data
 
 
-def decode(data: bytes) -> np.ndarray:
+def decode(data: bytes, pixels: str = "rgb8") -> np.ndarray:
     """Decode a photo, upright and opaque.
 
     Parameters
     ----------
     data : bytes
         A JPEG (or a camera's MPO), PNG, TIFF, WebP, BMP, GIF, PNM, JPEG 2000 or AVIF file with one frame, of any colour
-        mode. Transparent pixels are laid on white; 16-bit grey is divided by 257, and of 16-bit colour the high byte
-        is kept.
+        mode; native takes an array of numpy's (.npy) of shape (H, W) or (H, W, C) too.
+    pixels : str
+        "rgb8": 8-bit RGB. Transparent pixels are laid on white; 16-bit grey is divided by 257, and of 16-bit colour the
+        high byte is kept.
+        "native": grey stays grey, TIFFs and arrays keep all their channels, and the depth of PNG, TIFF, PNM and arrays
+        is kept: uint8, uint16 (values as stored, 12 bits in 16 too) or float32 (of any float). Palettes, CMYK and YCbCr
+        become 8-bit RGB; whole numbers are laid on white where they are transparent. JPEG 2000 and AVIF have 8 bits a
+        colour.
 
     Returns
     -------
-    ndarray of shape (H, W, 3), uint8
-        RGB, [0, 255], the EXIF orientation applied.
+    ndarray of shape (H, W, 3), uint8; native: (H, W, C), uint8, uint16 or float32
+        RGB where there are three channels, the EXIF orientation applied. Floats are finite.
 
     Raises
     ------
     PhotoError
         With the reason in a few words. No other exception leaves this function, whatever the bytes are.
+    ArgumentError
+        Another value of ``pixels``.
     """
+    if pixels not in ("rgb8", "native"):
+        raise ArgumentError(f"pixels is {pixels!r:.40}: give 'rgb8' or 'native'")
+    quiet = _is_tiff(data) or pixels == "native"
     try:
-        with warnings.catch_warnings(), _quiet_stderr() if _is_tiff(data) else nullcontext():
+        with warnings.catch_warnings(), _quiet_stderr() if quiet else nullcontext():
             warnings.simplefilter("ignore")
-            return _decode(data)
+            return _decode(data, native=pixels == "native")
     except PhotoError:
         raise
     except UnidentifiedImageError:
         raise PhotoError(_UNREADABLE) from None
     except Image.DecompressionBombError as error:
-        pixels = re.search(r"\((\d+) pixels\)", str(error))
-        raise PhotoError(_too_large(int(pixels[1]) if pixels else None)) from None
+        found = re.search(r"\((\d+) pixels\)", str(error))
+        raise PhotoError(too_large(int(found[1]) if found else None)) from None
     except MemoryError:
         raise PhotoError("not enough memory to decode it: resize it first") from None
     except Exception as error:  # decoders raise whatever they like on damaged bytes
@@ -165,23 +174,31 @@ def decode(data: bytes) -> np.ndarray:
         raise PhotoError(f"damaged photo: {first_line(error)}") from error
 
 
-def _decode(data: bytes) -> np.ndarray:
+def _decode(data: bytes, *, native: bool) -> np.ndarray:
     _refuse_by_first_bytes(data)
-    pixels, orientation = _stored(data)
+    if data.startswith(NPY_START):
+        if not native:
+            raise PhotoError('an array: set photo.pixels = "native" to use it')
+        return read_npy(data)
+    stored = read_tiff(data) if native and _is_tiff(data) else None
+    pixels, orientation = stored or _stored(data, native)
     return np.ascontiguousarray(_UPRIGHT[orientation](pixels)) if orientation in _UPRIGHT else pixels
 
 
-def _stored(data: bytes) -> tuple[np.ndarray, int]:
-    """The pixels as they are stored, (H, W, 3) uint8 RGB, and the EXIF orientation."""
+def _stored(data: bytes, native: bool) -> tuple[np.ndarray, int]:
+    """The pixels as they are stored, (H, W, 3) uint8 RGB or native (H, W, C), and the EXIF orientation."""
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         _refuse_by_header(image, len(data))
         if image.format in ("JPEG", "MPO"):
             check_jpeg(data)
         elif image.format == "TIFF":
             _refuse_tiff(image)
+        deep = _deep_channels(image) if native else None  # first: Pillow may load a PNG to find its EXIF
         orientation = _orientation(image)
+        if deep:
+            return read_deep(data, deep), orientation
         image.load()
-        return _to_rgb(image), orientation
+        return (_native if native else _to_rgb)(image), orientation
 
 
 def _refuse_by_first_bytes(data: bytes) -> None:
@@ -192,37 +209,25 @@ def _refuse_by_first_bytes(data: bytes) -> None:
         if not brands & {b"avif", b"avis"} and brands & _HEIC_BRANDS:
             raise PhotoError("HEIC is not supported: convert it to JPEG first")
         if b"crx " in brands:
-            raise PhotoError(_RAW)
+            raise PhotoError(CAMERA_RAW)
     if data.startswith(_RAW_STARTS) or (data[:4] == b"II*\0" and data[8:10] == b"CR"):
-        raise PhotoError(_RAW)
+        raise PhotoError(CAMERA_RAW)
     if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X":  # Pillow makes room for the canvas before it tells the size
-        _check_size(int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1)
+        check_size(int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1)
 
 
 def _refuse_by_header(image: Image.Image, size: int) -> None:
     """Refuse by what the header says, before any pixel is decoded. ``size`` is the file's, in bytes."""
     if image.format == "PNG" and image.info.get("Software") == _CONTACT_SHEET:
         raise PhotoError("a contact sheet of blurgen, not a photo")
-    _check_size(*image.size)
+    check_size(*image.size)
     if image.format == "TIFF" and _has_pages(image):
-        raise PhotoError("several pages: save the page that you want as a photo of its own first")
+        raise PhotoError(SEVERAL_PAGES)
     if image.format not in ("TIFF", "MPO") and getattr(image, "is_animated", False):
         count = f" ({image.n_frames} frames)" if size < _COUNTED_BYTES else ""
         raise PhotoError(f"animated{count}: extract the frames first")
     if image.mode in ("F", "LAB") or (image.mode == "I" and image.format != "PPM"):
         raise PhotoError(f"colour mode {image.mode} is not supported: convert it to 8-bit RGB first")
-
-
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise PhotoError(_too_large(width * height))
-    if min(width, height) < MIN_SIDE_PX:
-        raise PhotoError(f"{width} x {height} px: smaller than {MIN_SIDE_PX} px")
-
-
-def _too_large(pixels: int | None) -> str:
-    size = f"{-(-pixels // 100_000) / 10:.1f} Mpx" if pixels else "the size"
-    return f"{size} is above the limit of {MAX_PIXELS / 1e6:.0f} Mpx: resize it first"
 
 
 def _has_pages(image: Image.Image) -> bool:
@@ -241,7 +246,7 @@ def _refuse_tiff(image: Image.Image) -> None:
     """Refuse what Pillow would decode to something else: raw files (their first page is a preview), wide planes."""
     tags = image.tag_v2
     if _DNG_VERSION in tags or tags.get(_SUBFILE_TYPE, 0) & 1:
-        raise PhotoError(_RAW)
+        raise PhotoError(CAMERA_RAW)
     if tags.get(_PLANAR) == 2 and tags.get(_COMPRESSION, 1) == 1 and max(tags.get(_BITS, (1,))) > 8:
         raise PhotoError("16-bit TIFF in separate planes is not supported: save it with interleaved colours")
 
@@ -253,6 +258,33 @@ def _orientation(image: Image.Image) -> int:
     with suppress(Exception):
         return image.getexif().get(_ORIENTATION, 1)
     return 1
+
+
+def _deep_channels(image: Image.Image) -> int | None:
+    """1 or 3 for a PNG or PNM with more than 8 bits a colour that Pillow would round to 8, else None. By the header."""
+    form = image.tile[0].args if image.tile else ""
+    if image.format == "PNG" and form in ("RGB;16B", "RGBA;16B", "LA;16B"):
+        return 1 if form == "LA;16B" else 3
+    if image.format == "PPM" and isinstance(form, tuple) and isinstance(form[-1], int) and form[-1] > 255:
+        return 3 if image.mode == "RGB" else 1
+    return None
+
+
+def _native(image: Image.Image) -> np.ndarray:
+    """(H, W, 1) uint8 or uint16 of what is grey, (H, W, 3) uint8 of the rest."""
+    if image.mode.startswith("I"):
+        return _native_grey(image, image.tag_v2 if image.format == "TIFF" else {})
+    pixels = _to_rgb(image)
+    return pixels[..., :1].copy() if image.mode in ("1", "L", "LA") else pixels
+
+
+def _native_grey(image: Image.Image, tags: Mapping) -> np.ndarray:
+    """(H, W, 1) uint16 as stored; "white is zero" is inverted and the transparent grey of a PNG made white."""
+    grey = np.asarray(image).astype(np.uint16)[..., None]
+    if tags.get(_PHOTOMETRIC) == 0:
+        grey = (4095 if tags.get(_BITS, (16,))[0] == 12 else 65535) - grey
+    transparent = image.info.get("transparency")
+    return np.where(grey == transparent, np.uint16(65535), grey) if isinstance(transparent, int) else grey
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:

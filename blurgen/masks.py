@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -155,7 +156,8 @@ def sample_region(
     kind = draw_from(offered, kind_number)
     if kind not in SHAPES:
         regions = donor() if kind == "other-photo" else found[kind]
-        place = _softmax_place(regions, params.temperature, number)
+        place = int(_cumulative(regions.scores, params.temperature).searchsorted(number, side="right"))
+        place = min(place, len(regions) - 1)
         return Region(kind, region=place, score=float(regions.scores[place]))
     low, high = (min(max(one, 0.001), 0.999) for one in params.area_range)
     share = low + share * (high - low)
@@ -166,9 +168,14 @@ def sample_region(
     )
 
 
-def _softmax_place(regions: Proposals, temperature: float, number: float) -> int:
-    place = np.searchsorted(np.cumsum(_softmax(regions.scores, temperature)), number, side="right")
-    return min(int(place), len(regions) - 1)
+def _cumulative(scores: np.ndarray, temperature: float) -> np.ndarray:
+    return _remembered_cumulative(scores.tobytes(), temperature)
+
+
+@lru_cache(maxsize=8)
+def _remembered_cumulative(scores: bytes, temperature: float) -> np.ndarray:
+    """Of the softmax, for float32 scores: the same for all pairs of a photo."""
+    return np.cumsum(_softmax(np.frombuffer(scores, np.float32), temperature))
 
 
 def effective_number(scores: np.ndarray, temperature: float) -> float:

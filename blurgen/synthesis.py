@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from blurgen.errors import ArgumentError, PhotoError
 from blurgen.fill import fill_sharp_region
 from blurgen.geometry import bounds
 from blurgen.kernels import NO_BLUR, Blur, sample_blur
-from blurgen.masks import WHOLE, Donor
+from blurgen.masks import WHOLE, Donor, Region
 from blurgen.proposals import Proposals, object_proposals
 from blurgen.recipe import Recipe
 from blurgen.scene import Offer, Scene, draw_scene, stage_rng, union
@@ -214,10 +215,10 @@ class Takes:
             "near": draw.near[0] and len(masks) > 0,
             "blurred_share": float(union(masks, self.scene.sharp.shape[:2]).mean()),
             **first.to_row(),
-            **self.scene.second.to_row("second_"),
+            **_row(self.scene.second, "second_"),
             "second_near": draw.near[1] and len(masks) > 1,
             "second_share": float(masks[1].mean()) if len(masks) > 1 else 0.0,
-            **second.to_row("second_"),
+            **_row(second, "second_"),
             "fill": recipe.fill.method,
             "fill_radius_px": recipe.fill.radius_px,
             "sharpness": self.scene.sharpness,
@@ -238,6 +239,12 @@ class Takes:
             "jpeg_quality": camera.jpeg_quality,
             "jpeg_420": camera.jpeg_420,
         }
+
+
+@lru_cache(maxsize=16)
+def _row(numbers: Region | Blur, prefix: str) -> dict:
+    """A row of provenance; most pairs have the same second region and blur, none."""
+    return numbers.to_row(prefix)
 
 
 def _found_regions(

@@ -52,9 +52,10 @@ def sharpness(image: np.ndarray, where: np.ndarray) -> float:
 
 
 def _gradient_energy(grey: np.ndarray, chosen: np.ndarray) -> float:
-    """Sum of squared differences between neighbours, of the chosen pixels with those right of and below them."""
-    across = cv2.norm(grey[:, 1:], grey[:, :-1], cv2.NORM_L2SQR, chosen[:, :-1])
-    return across + cv2.norm(grey[1:], grey[:-1], cv2.NORM_L2SQR, chosen[:-1])
+    """Sum of squared differences of the chosen pixels of every other row with those right of and below them."""
+    rows, below, chosen = grey[:-1:2], grey[1::2], chosen[:-1:2]
+    across = cv2.norm(rows[:, 1:], rows[:, :-1], cv2.NORM_L2SQR, chosen[:, :-1])
+    return across + cv2.norm(rows, below, cv2.NORM_L2SQR, chosen)
 
 
 def without_texture(image: np.ndarray, least: float) -> np.ndarray:

@@ -55,7 +55,7 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/make_throughput.py
+	$(BIN)/python benchmarks/synthesis.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build *.egg-info

@@ -32,7 +32,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from blurgen import generate, load_recipe, open_source
+from blurgen import generate, load_recipe, make_dataset, open_source
 from blurgen.convolution import Lens, Surround
 from blurgen.engines import single_threaded
 from blurgen.geometry import Crop, bounds, crop_photo
@@ -48,18 +48,19 @@ PAIRS_PER_PHOTO = 20
 
 FULL = {"geometry.size": "native", "geometry.crop_scale_range": [1.0, 1.0]}
 SMALL = {"geometry.size": "320x320"}
-SETTINGS = {  # name -> (recipe, changes, the ratio to the paper's way that is aimed at)
+SETTINGS = {  # name -> (recipe, changes)
     "full resolution": {
-        "blurgen, nearest": ("standard", FULL, 10),
-        "blurgen, telea": ("standard", FULL | {"fill.method": "telea"}, 6),
+        "blurgen, nearest": ("standard", FULL),
+        "blurgen, telea": ("standard", FULL | {"fill.method": "telea"}),
     },
     "320x320": {
-        "blurgen, nearest (recipe standard)": ("standard", SMALL, 18),
-        "blurgen, nearest, 4 kernels a mask": ("standard", SMALL | {"mask.pairs_per_mask": 4}, 24),
-        "blurgen, telea (recipe alvarez-gila-2019)": ("alvarez-gila-2019", SMALL, None),
-        "blurgen, recipe camera": ("camera", SMALL, 8),
+        "blurgen, nearest (recipe standard)": ("standard", SMALL),
+        "blurgen, nearest, 4 kernels a mask": ("standard", SMALL | {"mask.pairs_per_mask": 4}),
+        "blurgen, telea (recipe alvarez-gila-2019)": ("alvarez-gila-2019", SMALL),
+        "blurgen, recipe camera": ("camera", SMALL),
     },
 }
+PAPER, FLOOR = "the paper's way", "floor: decode, crop, blur, encode, write"
 
 
 @dataclass(frozen=True)
@@ -138,18 +139,18 @@ def cpu_seconds(make: Callable[[], None]) -> float:
     return time.process_time() - started
 
 
-def measured(name: str, tasks: dict[str, ShardTask], options, folder: Path) -> list[tuple[str, float]]:
-    """(contender, pairs per CPU second) of one setting."""
+def measured(name: str, tasks: dict[str, ShardTask], options, folder: Path) -> dict[str, float]:
+    """Contender -> pairs per CPU second, in one setting."""
     first = next(iter(tasks.values()))
     known = known_pairs(first)
     few = known[:: options.every]
     lenses = [Lens.of(blur_from(one.row), one.mask.shape) for one in known]
     ready = [(lens, bounds(one.mask)) for lens, one in zip(lenses, known, strict=True)]
     contenders = {
-        "the paper's way": (len(few), lambda: paper(first, few, once=False)),
-        "the paper's way, photo decoded once": (len(few), lambda: paper(first, known[: len(few)], once=True)),
+        PAPER: (len(few), lambda: paper(first, few, once=False)),
+        f"{PAPER}, photo decoded once": (len(few), lambda: paper(first, known[: len(few)], once=True)),
         **{title: (len(known), lambda task=task: ours(task)) for title, task in tasks.items()},
-        "floor: decode, crop, blur, encode, write": (len(known), lambda: floor(first, known, ready)),
+        FLOOR: (len(known), lambda: floor(first, known, ready)),
     }
     rates = dict.fromkeys(contenders, 0.0)
     for run in range(options.runs):
@@ -162,13 +163,13 @@ def measured(name: str, tasks: dict[str, ShardTask], options, folder: Path) -> l
             for _ in range(options.runs)
         )
         rates["albumentations 2.0.8, no fill (halos)"] = len(known) / seconds
-    return list(rates.items())
+    return rates
 
 
 def make_tasks(settings: dict, source, pairs: int, cache: Path, out: Path) -> dict[str, ShardTask]:
     """One task for each of blurgen's contenders of a setting."""
     tasks = {}
-    for title, (recipe_name, changes, _) in settings.items():
+    for title, (recipe_name, changes) in settings.items():
         recipe = load_recipe(recipe_name).with_values(changes)
         photos, _ = survey(source, recipe, cache, 1, progress=True)
         [tasks[title]] = plan(photos, pairs, pairs, recipe, 0, cache, out)
@@ -181,19 +182,22 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=100)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--every", type=int, default=4, help="the paper's way makes one in so many pairs")
+    parser.add_argument("--workers-n", type=int, default=8000, help="pairs that one and two workers make")
     parser.add_argument("--peer-python", help="Python of an environment with albumentations")
     parser.add_argument("--write", action="store_true", help="keep the table in benchmarks/results/")
     options = parser.parse_args()
     source = open_source("folder", options.root) if options.root else open_source("sample")
     source = replace(source, photos=source.photos[: options.photos])
     pairs = PAIRS_PER_PHOTO * len(source.photos)
-    tables = []
+    rates = {}
     with tempfile.TemporaryDirectory() as name, single_threaded():
         folder = Path(name)
         for setting, contenders in SETTINGS.items():
             tasks = make_tasks(contenders, source, pairs, folder / "cache", folder)
-            tables.append(_table(setting, measured(setting, tasks, options, folder), contenders))
-    text = "\n".join([*_head(options, pairs, len(source.photos)), *(line for table in tables for line in table)])
+            rates[setting] = measured(setting, tasks, options, folder)
+        scaling = [worker_row(source, name, options.workers_n, folder) for name in ("standard", "camera")]
+    tables = [line for setting, found in rates.items() for line in _table(setting, found, rates)]
+    text = "\n".join([*_head(options, pairs, len(source.photos)), *tables, *_workers_table(options, scaling)])
     print(text)
     if options.write:
         RESULTS.write_text(text + "\n")
@@ -215,20 +219,43 @@ def _head(options, pairs: int, photos: int) -> list[str]:
     ]
 
 
-def _table(setting: str, rates: list[tuple[str, float]], contenders: dict) -> list[str]:
-    speed = dict(rates)
-    slow, least = speed["the paper's way"], speed["floor: decode, crop, blur, encode, write"]
+def _table(setting: str, found: dict[str, float], rates: dict[str, dict[str, float]]) -> list[str]:
+    paper_here, paper_full, least = found[PAPER], rates["full resolution"][PAPER], found[FLOOR]
     lines = [
         f"## {setting}",
         "",
-        "| | pairs per CPU second | ratio to the paper's way | aimed at | share of the floor |",
+        "| | pairs per CPU second | ratio to the paper's way at this size | at full resolution | share of the floor |",
         "|---|---|---|---|---|",
     ]
-    for title, rate in rates:
-        goal = contenders.get(title, (None, None, None))[2]
-        aim = f"{goal}" if goal else ""
-        lines.append(f"| {title} | {rate:.1f} | {rate / slow:.1f} | {aim} | {rate / least:.0%} |")
+    for title, rate in found.items():
+        cells = (f"{rate:.1f}", f"{rate / paper_here:.1f}", f"{rate / paper_full:.1f}", f"{rate / least:.0%}")
+        lines.append(f"| {title} | {' | '.join(cells)} |")
     return [*lines, ""]
+
+
+def worker_row(source, name: str, n: int, folder: Path) -> str:
+    """Wall-clock rates with one and with two workers, and whether the bytes are the same."""
+    made = {}
+    for workers in (1, 2):
+        out = folder / f"{name}-{workers}"
+        options = {"recipe": name, "workers": workers, "cache": folder / "cache", "progress": False}
+        summary = make_dataset(source, n, out, **options)
+        made[workers] = summary.seconds, [path.read_bytes() for path in sorted(out.glob("shard-*.h5"))]
+    (one, first), (two, second) = made[1], made[2]
+    same = "the same" if first == second else "DIFFERENT"
+    return f"| {name} | {n / one:.0f} | {n / two:.0f} | {one / two:.2f} | {same} |"
+
+
+def _workers_table(options, rows: list[str]) -> list[str]:
+    return [
+        "## Workers",
+        "",
+        f"Wall clock of `make_dataset`, {options.workers_n} pairs, with the start of the workers.",
+        "",
+        "| recipe | pairs per second, 1 worker | 2 workers | ratio | bytes |",
+        "|---|---|---|---|---|",
+        *rows,
+    ]
 
 
 if __name__ == "__main__":

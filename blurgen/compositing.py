@@ -13,7 +13,7 @@ from blurgen.convolution import Lens, Surround
 from blurgen.fill import FillParams, fill_sharp_region
 from blurgen.geometry import Window, bounds
 from blurgen.kernels import Blur
-from blurgen.varying import amount_map
+from blurgen.varying import amount_map, least_amount
 
 LEAST_AMOUNT_PX = 0.3
 """What is blurred less is sharp in the mask: the middle of a turn or a zoom, say."""
@@ -24,6 +24,8 @@ _ROUND_OFF = 1e-4
 
 def is_blurred(blur: Blur, shape: tuple[int, int]) -> np.ndarray:
     """Where a blur is strong enough to be called one: (H, W) bool."""
+    if least_amount(blur) >= LEAST_AMOUNT_PX:
+        return np.ones(shape, bool)
     return amount_map(blur, shape) >= LEAST_AMOUNT_PX
 
 

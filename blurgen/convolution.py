@@ -54,28 +54,33 @@ class Surround:
 
     def blurred(self, lens: Lens) -> np.ndarray:
         """The window blurred, (h, w, C) of the image's dtype; integers are rounded."""
-        if lens.kernel is None:
-            return rounded(self._varied(lens.blur), self.image.dtype)
-        return self._blurred(lens.kernel)
+        if lens.kernel is not None:
+            return self._blurred(lens.kernel)
+        return self._merged(self.planes(lens))
 
     def planes(self, lens: Lens) -> list[np.ndarray]:
         """The window blurred, channel by channel: (h, w) float32 each, not rounded."""
-        if lens.kernel is None:
-            return list(cv2.split(self._varied(lens.blur)))
-        if lens.kernel.taps is not None:
-            return list(cv2.split(self._by_taps(lens.kernel)))
-        return self._by_spectra(lens.kernel)
+        if lens.kernel is not None:
+            return self._planes(lens.kernel)
+        # The image is the same for all kernels of a tilted plane, and so is its Fourier transform.
+        image = self.image.astype(np.float32, copy=False)
+        varied = blur_varying(image, lens.blur, lambda _, kernel: self._interleaved(self._planes(kernel)), self.window)
+        return list(cv2.split(varied))
+
+    def _planes(self, kernel: Kernel) -> list[np.ndarray]:
+        return self._by_spectra(kernel) if kernel.taps is None else list(cv2.split(self._by_taps(kernel)))
 
     def _blurred(self, kernel: Kernel) -> np.ndarray:
         if kernel.taps is not None:
             return rounded(self._by_taps(kernel), self.image.dtype)
-        planes = [rounded(plane, self.image.dtype) for plane in self._by_spectra(kernel)]
-        return cv2.merge(planes).reshape(*planes[0].shape, -1)
+        return self._merged(self._by_spectra(kernel))
 
-    def _varied(self, blur: Blur) -> np.ndarray:
-        whole = Surround(self.image.astype(np.float32, copy=False), whole_window(self.image), self.reach_px)
-        # The image is the same for all kernels of a tilted plane, and so is its Fourier transform.
-        return blur_varying(whole.image, blur, lambda _, kernel: whole._blurred(kernel))[self.window]
+    def _merged(self, planes: list[np.ndarray]) -> np.ndarray:
+        return self._interleaved([rounded(plane, self.image.dtype) for plane in planes])
+
+    @staticmethod
+    def _interleaved(planes: list[np.ndarray]) -> np.ndarray:
+        return cv2.merge(planes).reshape(*planes[0].shape, -1)
 
     @cached_property
     def _padded(self) -> np.ndarray:

@@ -36,7 +36,7 @@ from blurgen.shards.format import MANIFEST_NAME, MAX_PAIRS, MAX_SHARDS, RECIPE_N
 from blurgen.shards.reader import is_file
 from blurgen.shards.writer import ShardBuilder
 from blurgen.sources import Source, decode, open_source
-from blurgen.survey import SurveyedPhoto, survey
+from blurgen.survey import TOO_SOFT, SurveyedPhoto, survey
 from blurgen.synthesis import Pair, Studio
 
 MAX_N = 20_000_000
@@ -68,6 +68,11 @@ class Summary:
     def pairs_per_second_per_core(self) -> float:
         """Of the generation stage, 0 where nothing was left to make."""
         return self.pairs_made / self.seconds / min(self.workers, joblib.cpu_count()) if self.pairs_made else 0.0
+
+    @property
+    def too_soft(self) -> int:
+        """How many of the quarantined photos are not as sharp as the recipe wants."""
+        return sum(one["reason"].startswith(TOO_SOFT) for one in self.quarantined)
 
     to_dict = asdict
 

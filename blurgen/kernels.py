@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -243,6 +244,7 @@ SAMPLERS = {
 }
 
 
+@lru_cache(maxsize=16)
 def make_kernel(blur: Blur) -> Kernel:
     """The kernel of ``blur``: a pure function of its numbers. Of a tilted defocus, the kernel of the drawn amount.
 

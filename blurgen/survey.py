@@ -19,6 +19,9 @@ from blurgen.shards.format import PHOTO_ID_BYTES_MAX
 from blurgen.sources import Photo, Source, decode
 from blurgen.texture import sharpness
 
+TOO_SOFT = "not sharp enough"
+"""How the reason begins for photos that mask.least_sharpness drops."""
+
 
 @dataclass(frozen=True)
 class SurveyedPhoto:
@@ -91,9 +94,6 @@ def _survey_photo(photo: Photo, recipe: Recipe, cache: Path) -> tuple[str, Surve
         raise
     except Exception as error:  # one photo never ends a run
         return photo.id, f"can't be processed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-
-
-TOO_SOFT = "not sharp enough"
 
 
 def _refuse_soft(pixels: np.ndarray, recipe: Recipe) -> None:

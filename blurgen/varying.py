@@ -13,6 +13,7 @@ from math import ceil, isqrt
 import cv2
 import numpy as np
 
+from blurgen.geometry import Window
 from blurgen.kernels import Blur, Kernel, make_kernel
 
 Convolution = Callable[[np.ndarray, Kernel], np.ndarray]
@@ -51,26 +52,29 @@ def amount_map(blur: Blur, shape: tuple[int, int]) -> np.ndarray:
     return np.sqrt(np.interp(places, np.arange(len(variances)), variances)).astype(np.float32)
 
 
-def blur_varying(image: np.ndarray, blur: Blur, convolve: Convolution) -> np.ndarray:
-    """Blur a whole image with a blur of any kind.
+EVERYWHERE = (slice(None), slice(None))
+
+
+def blur_varying(image: np.ndarray, blur: Blur, convolve: Convolution, window: Window = EVERYWHERE) -> np.ndarray:
+    """Blur a window of an image with a blur of any kind; what is around the window is blurred into it.
 
     Parameters
     ----------
     image : ndarray of shape (H, W, C), float32
         Any C. For rotation and zoom it goes on beyond its border as its mirror image.
     convolve : callable
-        ``convolve(image, kernel)`` gives the whole image convolved, (H, W, C) float32, and decides what lies beyond its
-        border. Not called for rotation and zoom.
+        ``convolve(image, kernel)`` gives the window of the image convolved, (h, w, C) float32, and decides what lies
+        beyond the image's border. Not called for rotation and zoom.
 
     Returns
     -------
-    ndarray of shape (H, W, C), float32
+    ndarray of shape (h, w, C), float32
     """
     if blur.kind in RATES:
-        return _expose(image, blur)
+        return _expose(image, blur)[window]
     if blur.tilt:
-        return _blur_tilted(image, blur, convolve)
-    return image.copy() if blur.kind == "none" else convolve(image, make_kernel(blur))
+        return _blur_tilted(image, blur, convolve, window)
+    return image[window].copy() if blur.kind == "none" else convolve(image, make_kernel(blur))
 
 
 RATES = {"rotation": lambda blur: 1j * np.deg2rad(blur.turn_deg), "zoom": lambda blur: np.log1p(blur.zoom) + 0j}
@@ -163,19 +167,23 @@ def _farthest_px(blur: Blur, shape: tuple[int, int]) -> float:
     return float(np.abs(columns + 1j * rows - _centre(blur, shape)).max())
 
 
-def _blur_tilted(image: np.ndarray, blur: Blur, convolve: Convolution) -> np.ndarray:
+def _blur_tilted(image: np.ndarray, blur: Blur, convolve: Convolution, window: Window) -> np.ndarray:
     """Blend a few blurred copies such that the variance of the kernel at each pixel is right.
 
     The variance of a mix of kernels is the mix of their variances.
     """
-    kernels = _tilt_kernels(blur)
-    places = _tilt_places(blur, image.shape[:2])
-    blended = [np.zeros(image.shape[:2], np.float32) for _ in range(image.shape[2])]
-    for number, kernel in enumerate(kernels):
+    places = np.ascontiguousarray(_tilt_places(blur, image.shape[:2])[window])
+    blended = [np.zeros(places.shape, np.float32) for _ in range(image.shape[2])]
+    for number, kernel in enumerate(_tilt_kernels(blur)):
         share = np.maximum(0, 1 - np.abs(places - number)).astype(np.float32)
         for total, plane in zip(blended, cv2.split(convolve(image, kernel)), strict=True):
             cv2.accumulateProduct(plane, share, total)
     return _as_image(blended, image.shape[2])
+
+
+def least_amount(blur: Blur) -> float:
+    """The least blur amount at any pixel, in px: 0 at the centre of a rotation or zoom."""
+    return 0.0 if blur.kind in RATES else _tilt_kernels(blur)[0].sigma_px
 
 
 def _tilt_kernels(blur: Blur) -> list[Kernel]:

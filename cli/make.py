@@ -51,14 +51,18 @@ def _print(summary) -> None:
     now = f"{summary.pairs_made} in {summary.seconds:.1f} s, {rate}" if summary.pairs_made else "0, it was all there"
     rejected = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items() if count)
     pairs, shards = count_of(summary.pairs, "pair"), count_of(summary.shards, "shard")
-    soft = "from crops smaller than the pair, so a little soft; a smaller --size avoids it"
+    small = "from crops smaller than the pair, so a little soft; a smaller --size avoids it"
+    soft = f" ({summary.too_soft} of them not sharp enough)" if summary.too_soft else ""
     lines = [
         ("data set", f"{summary.out}: {pairs} in {shards}, {megabytes(summary.bytes)}"),
         ("made now", now),
         ("rejected", f"{rejected or 'none'} (masks drawn again)"),
         ("replaced", f"{count_of(summary.replaced, 'pair')}, made from another photo" if summary.replaced else ""),
-        ("upscaled", f"{count_of(summary.upscaled, 'pair')}, {soft}" if summary.upscaled else ""),
-        ("photos", f"{summary.photos} used, {len(summary.quarantined)} quarantined, {summary.survey_seconds:.1f} s"),
+        ("upscaled", f"{count_of(summary.upscaled, 'pair')}, {small}" if summary.upscaled else ""),
+        (
+            "photos",
+            f"{summary.photos} used, {len(summary.quarantined)} quarantined{soft}, {summary.survey_seconds:.1f} s",
+        ),
     ]
     for name, text in lines:
         if text:

@@ -114,8 +114,9 @@ def _flat_blocks(image: np.ndarray, where: np.ndarray) -> np.ndarray:
     chosen = np.argsort(slopes, axis=None, kind="stable")[:_CANDIDATES]
     chosen = chosen[np.isfinite(slopes.ravel()[chosen])]
     tops, lefts = (BLOCK_PX * place - _AROUND_PX for place in np.unravel_index(chosen, slopes.shape))
-    span = np.arange(BLOCK_PX + 2 * _AROUND_PX)
-    return image[(tops[:, None] + span)[:, :, None], (lefts[:, None] + span)[:, None, :]].astype(np.float32)
+    side = BLOCK_PX + 2 * _AROUND_PX
+    patches = np.lib.stride_tricks.sliding_window_view(image, (side, side), axis=(0, 1))[tops, lefts]
+    return np.moveaxis(patches, 1, 3).astype(np.float32)
 
 
 def _block_means(image: np.ndarray, rows: int, columns: int) -> np.ndarray:

@@ -13,6 +13,7 @@ _HOMES = {
     "open_dataset": "dataset",
     "open_source": "sources",
     "object_proposals": "proposals",
+    "Pair": "synthesis",
     "synthesize": "synthesis",
 }
 __all__ = [*_HOMES, "__version__"]

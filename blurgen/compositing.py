@@ -9,7 +9,8 @@ import numpy as np
 
 from blurgen.camera.light import Light, rounded
 from blurgen.camera.noise import Noise, noise_planes
-from blurgen.convolution import Lens, Surround
+from blurgen.channels import by_fours
+from blurgen.convolution import Lens, Surround, whole_window
 from blurgen.fill import FillParams, fill_sharp_region
 from blurgen.geometry import Window, bounds
 from blurgen.kernels import Blur
@@ -59,7 +60,7 @@ class Grain:
 
 def composite_far(
     image: np.ndarray, mask: np.ndarray, lens: Lens, source: Surround, light: Light, grain: Grain | None
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Equation 1 of the paper: the blurred scene inside ``mask``, ``image`` outside; the outline stays as it is.
 
     Parameters
@@ -74,15 +75,18 @@ def composite_far(
 
     Returns
     -------
-    ndarray of shape (H, W, C)
+    image : ndarray of shape (H, W, C)
         A new image of the same dtype.
+    mask : ndarray of shape (H, W), bool
+        ``mask`` without the pixels at which the blur stands still.
     """
     if light.changes_values or grain:
         planes = [light.code(plane) for plane in source.planes(lens)]
         blurred = _finished(planes, image.dtype, source.window, lens, grain)
     else:
         blurred = source.blurred(lens)
-    return _pasted(image, blurred, mask[source.window], source.window)
+    soft_mask = mask & is_blurred(lens.blur, mask.shape) if lens.blur.varies else mask
+    return _pasted(image, blurred, soft_mask[source.window], source.window), soft_mask
 
 
 def composite_near(
@@ -98,19 +102,37 @@ def composite_near(
     image : ndarray of shape (H, W, C)
         A new image of the same dtype.
     mask : ndarray of shape (H, W), bool
-        Where alpha is one half or more.
+        Where alpha is one half or more, and the blur doesn't stand still.
     """
     window = bounds(mask, lens.reach_px)
     *blurred, seen = Surround(_premultiplied(image, mask, light), window, lens.reach_px).planes(lens)
     hidden = np.clip(1 - seen, 0, 1)
     hidden[hidden < _ROUND_OFF] = 0
-    behind = image if mask.all() else fill_sharp_region(image, ~mask, lens.reach_px, fill)
-    behind = cv2.split(light.of(np.ascontiguousarray(behind[window])))
+    behind = cv2.split(light.of(_behind(image, mask, lens.reach_px, fill)[window]))
     planes = [light.code(front + hidden * back) for front, back in zip(blurred, behind, strict=True)]
     finished = _finished(planes, image.dtype, window, lens, grain, np.sqrt(1 - hidden**2))
     soft_mask = np.zeros_like(mask)
     soft_mask[window] = seen >= 0.5
-    return _pasted(image, finished, seen > _ROUND_OFF, window), soft_mask
+    changed = seen > _ROUND_OFF
+    if lens.blur.varies:
+        moving = is_blurred(lens.blur, mask.shape)
+        soft_mask &= moving
+        changed &= moving[window]
+    return _pasted(image, finished, changed, window), soft_mask
+
+
+def _behind(image: np.ndarray, mask: np.ndarray, reach_px: int, fill: FillParams) -> np.ndarray:
+    """What stands behind a near layer: the rest of the image, continued under it by the fill.
+
+    Smoothed under the layer by a mean over a third of the reach, since the streaks of a fill would show through.
+    """
+    if mask.all():
+        return image
+    margin = max(1, reach_px // 3)
+    filled = fill_sharp_region(image, ~mask, reach_px + margin, fill)
+    side = (2 * margin + 1, 2 * margin + 1)
+    smooth = by_fours(lambda part: cv2.blur(part, side, borderType=cv2.BORDER_REFLECT_101), filled)
+    return _pasted(image, smooth, mask, whole_window(image))
 
 
 def _premultiplied(image: np.ndarray, mask: np.ndarray, light: Light) -> np.ndarray:

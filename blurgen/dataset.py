@@ -384,7 +384,7 @@ def _provenance_statistics(tables: list[np.ndarray]) -> dict:
         return np.concatenate([table[name] for table in tables])
 
     sizes = Counter(zip(column("height").tolist(), column("width").tolist(), strict=True))
-    amounts = ("sigma_px", "radius_px", "length_px", "noise_sigma")
+    amounts = ("sigma_px", "radius_px", "length_px", "turn_deg", "zoom", "tilt", "noise_sigma")
     return {
         "sizes": {f"{height}x{width}": count for (height, width), count in sizes.most_common()},
         "blur_kinds": _counted(column("blur_kind")),

@@ -101,7 +101,10 @@ def crop_photo(photo: np.ndarray, crop: Crop) -> np.ndarray:
         return np.ascontiguousarray(window)
     shrinking = crop.crop_height >= crop.height
     method = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
-    return by_fours(lambda part: cv2.resize(part, (crop.width, crop.height), interpolation=method), window)
+    resized = by_fours(lambda part: cv2.resize(part, (crop.width, crop.height), interpolation=method), window)
+    if photo.dtype != np.float32:
+        return resized
+    return np.clip(resized, window.min(), window.max(), out=resized)  # cubic resizing overshoots
 
 
 def bounds(mask: np.ndarray, margin: int = 0) -> Window:

@@ -15,7 +15,7 @@ import numpy as np
 from blurgen.camera import CameraDraw, sample_camera
 from blurgen.camera.jpeg import can_be_jpeg, recompressed
 from blurgen.camera.light import Light, white_level
-from blurgen.compositing import Grain, composite_far, composite_near, is_blurred
+from blurgen.compositing import Grain, composite_far, composite_near
 from blurgen.convolution import Lens, Surround
 from blurgen.errors import ArgumentError, PhotoError
 from blurgen.fill import fill_sharp_region
@@ -80,7 +80,7 @@ def synthesize(
     regions : Proposals, or a dict of them by kind, optional
         Where masks are drawn from (proposal, object, largest-object); proposals are computed if nothing is given.
     donor : Proposals, optional
-        Regions of another photo, for the kind other-photo.
+        Regions of another photo, for the kind other-photo, which is left out of the draw without them.
     seed, pair : int
         Not negative. The same recipe, photo, seed and pair give the same bytes.
 
@@ -91,8 +91,8 @@ def synthesize(
     ArgumentError
         The recipe needs regions that weren't given.
     """
-    if recipe.mask.needs_donor and donor is None:
-        raise ArgumentError(f"recipe {recipe.name} draws regions of another photo: give donor=")
+    if donor is None and list(recipe.mask.kinds) == ["other-photo"]:
+        raise ArgumentError(f"recipe {recipe.name} draws regions of another photo only: give donor=")
     lender = (lambda: donor) if donor is not None and len(donor) else None
     return Studio(photo, recipe, regions).make(seed, pair, lender)
 
@@ -150,9 +150,8 @@ class Takes:
             if near:
                 image, mask = composite_near(image, mask, lens, recipe.fill, light, grain)
             else:
-                image = composite_far(image, mask, lens, self._filled(image, mask, lens, light), light, grain)
-            if lens.blur.varies:
-                mask = mask & is_blurred(lens.blur, mask.shape)
+                filled = self._filled(image, mask, lens, light)
+                image, mask = composite_far(image, mask, lens, filled, light, grain)
             masks = [former & ~mask for former in masks] + [mask]
         if camera.jpeg_quality:
             image = recompressed(image, camera.jpeg_quality, camera.jpeg_420)

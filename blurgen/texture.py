@@ -12,14 +12,19 @@ TEXTURE_SIDE_PX = 15
 
 
 def luminance(image: np.ndarray) -> np.ndarray:
-    """(H, W) uint8 of an (H, W, C) image: grey for RGB, else the mean of the channels; white is 255."""
+    """(H, W) uint8 of an (H, W, C) image: grey for RGB, else the mean of the channels.
+
+    White is 255; of float32 images, which may have any range, the largest value is, and the least is 0.
+    """
     if image.dtype == np.uint8 and image.shape[2] == 3:
         return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     if image.dtype == np.uint8 and image.shape[2] == 1:
         return image[..., 0]
-    return cv2.convertScaleAbs(
-        np.maximum(image.mean(axis=2, dtype=np.float32), 0), alpha=255 / white_level(image.dtype)
-    )
+    mean = image.mean(axis=2, dtype=np.float32)
+    if image.dtype == np.float32:
+        mean -= mean.min()
+        return cv2.convertScaleAbs(mean, alpha=255 / max(float(mean.max()), 1e-30))
+    return cv2.convertScaleAbs(mean, alpha=255 / white_level(image.dtype))
 
 
 def sharpness(image: np.ndarray, where: np.ndarray) -> float:

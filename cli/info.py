@@ -6,6 +6,8 @@ import click
 
 from blurgen_cli.options import SHOWN, count_of, json_option, megabytes, print_json, printable
 
+AMOUNTS = ("sigma_px", "radius_px", "length_px", "turn_deg", "zoom", "tilt")
+
 
 @click.command()
 @click.argument("shards", type=click.Path(), default="shards")
@@ -19,7 +21,7 @@ def info(shards, as_json) -> None:
         print_json(found)
         return
     split = f" ({found['split']})" if found["split"] else ""
-    amounts = [(key, found[key]) for key in ("sigma_px", "radius_px", "length_px") if key in found]
+    amounts = [(key, found[key]) for key in AMOUNTS if key in found]
     lines = [
         ("pairs", f"{found['pairs']} in {count_of(found['shards'], 'shard')}, {megabytes(found['bytes'])}"),
         ("sizes", _sizes(found["sizes"])),

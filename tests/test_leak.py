@@ -41,7 +41,7 @@ def far(image, mask, blur, method, light):
     lens = Lens.of(blur, mask.shape)
     filled = fill_sharp_region(image, mask, lens.reach_px, FillParams(method=method))
     seen = light.of(filled) if light.changes_values else filled
-    return composite_far(image, mask, lens, Surround(seen, bounds(mask), lens.reach_px), light, None)
+    return composite_far(image, mask, lens, Surround(seen, bounds(mask), lens.reach_px), light, None)[0]
 
 
 def masks(height=41, width=53):

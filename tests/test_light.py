@@ -39,6 +39,17 @@ def test_highlights_exceed_white_and_nothing_else_is_raised():
     assert light.code(raised.reshape(1, -1, 1)).max() == 255  # clipped at white again
 
 
+def test_raised_highlights_keep_their_hue():
+    light = Light(np.uint8, linear=True, highlight_gain=8, highlight_start=0.9)
+    pixels = np.array([[[255, 252, 250], [255, 250, 60], [255, 255, 255]]], np.uint8)
+    raised, plain = light.of(pixels)[0], Light(np.uint8, linear=True).of(pixels)[0]
+    ratio = raised / plain
+    np.testing.assert_allclose(ratio, ratio[:, :1] * np.ones(3), rtol=1e-6)
+    assert ratio[0, 0] > 5
+    assert ratio[1, 0] == 1  # yellow isn't clipped light
+    assert ratio[2, 0] == pytest.approx(8)
+
+
 def test_float_is_light_already_and_is_not_clipped():
     image = np.array([[[-0.5], [0.25], [7.0]]], np.float32)
     light = Light(np.float32, linear=True, highlight_gain=4)

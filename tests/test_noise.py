@@ -47,6 +47,14 @@ def test_structure_is_not_taken_for_noise():
     assert estimate_noise(image).sigma == pytest.approx(2, rel=0.2)
 
 
+def test_texture_without_any_flat_block_is_not_believed_to_be_noise():
+    rng = np.random.default_rng(0)
+    strength = np.kron(rng.uniform(5, 60, (25, 25, 1)), np.ones((8, 8, 1)))  # unlike noise, here more and there less
+    grass = np.clip(np.rint(120 + strength * rng.standard_normal((200, 200, 3))), 0, 255).astype(np.uint8)
+    assert estimate_noise(grass).sigma == pytest.approx(0.015 * 255)
+    assert estimate_noise(grey_card(12, 0)).sigma > 11  # a noisy photo is believed
+
+
 @pytest.mark.parametrize("shape", [(8, 8, 3), (24, 200, 3), (1, 1, 1)])
 def test_too_small_an_image_has_no_known_noise(shape):
     assert estimate_noise(np.zeros(shape, np.uint8)).sigma == 0

@@ -181,9 +181,18 @@ def test_a_recipe_for_annotated_objects_does_not_fall_back_to_proposals(photo):
         synthesize(photo, load_recipe("weak-2019"))
 
 
-def test_a_recipe_for_regions_of_other_photos_needs_a_donor(photo, regions):
+def test_without_a_donor_regions_of_other_photos_are_left_out(photo, regions):
+    kinds = {synthesize(photo, CAMERA, regions, pair=number).provenance["mask_kind"] for number in range(30)}
+    assert "other-photo" not in kinds
     with pytest.raises(ArgumentError, match="give donor="):
-        synthesize(photo, CAMERA, regions)
+        synthesize(photo, CAMERA.with_values({"mask.kinds": {"other-photo": 1.0}}), regions)
+
+
+def test_resized_light_stays_within_its_range(photo, regions):
+    light = (photo / 255).astype(np.float32)
+    made = [synthesize(light, RECIPE, regions, pair=number).image for number in range(6)]
+    assert min(image.min() for image in made) >= light.min() - 1e-6
+    assert max(image.max() for image in made) <= light.max() + 1e-6
 
 
 # Pairs that share a mask ----------------------------------------------------------------------------------------------

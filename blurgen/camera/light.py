@@ -41,7 +41,8 @@ class Light:
         How many times brighter than white a clipped highlight is taken to be; 1 leaves it white. Not for float32,
         which isn't clipped.
     highlight_start : float, 0 to 1
-        Codes above this share of white are raised, smoothly from factor 1 there to ``highlight_gain`` at white.
+        Pixels with all channels above this share of white are raised, smoothly from factor 1 there to
+        ``highlight_gain`` at white.
     """
 
     def __init__(
@@ -67,8 +68,16 @@ class Light:
         """(H, W, C) float32 light of an image: 1 is white where ``changes_values``, else the values as they are."""
         if not self.changes_values:
             return image.astype(np.float32)
-        table = _light_table(self.dtype, self.linear, self.highlight_gain, self.highlight_start)
-        return cv2.LUT(image, table).reshape(image.shape)
+        light = cv2.LUT(image, _light_table(self.dtype, self.linear)).reshape(image.shape)
+        return light if self.highlight_gain == 1 else self._raised(light, image)
+
+    def _raised(self, light: np.ndarray, image: np.ndarray) -> np.ndarray:
+        """The same with highlights raised: white ones, whose least channel is nearly clipped, so no hue changes."""
+        least = np.minimum.reduce([image[..., channel] for channel in range(image.shape[2])])
+        bright = np.nonzero(least > self.highlight_start * white_level(self.dtype))
+        factors = _gain_table(self.dtype, self.highlight_gain, self.highlight_start)[least[bright]]
+        light[bright] *= factors[:, None]
+        return light
 
     def code(self, light: np.ndarray) -> np.ndarray:
         """(H, W, C) float32 pixel values of light, which isn't negative: clipped at white but not rounded."""
@@ -88,12 +97,17 @@ class Light:
         return (light_to_srgb(np.minimum(light, 1)) * white).astype(np.float32)
 
 
-@lru_cache(maxsize=64)
-def _light_table(dtype: np.dtype, linear: bool, gain: float, start: float) -> np.ndarray:
+@lru_cache(maxsize=8)
+def _light_table(dtype: np.dtype, linear: bool) -> np.ndarray:
     code = np.arange(np.iinfo(dtype).max + 1) / white_level(dtype)
-    above = np.clip((code - start) / max(1 - start, 1e-6), 0, 1)
-    raised = 1 + (gain - 1) * above**2 * (3 - 2 * above)
-    return ((srgb_to_light(code) if linear else code) * raised).astype(np.float32)
+    return (srgb_to_light(code) if linear else code).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _gain_table(dtype: np.dtype, gain: float, start: float) -> np.ndarray:
+    code = np.arange(np.iinfo(dtype).max + 1) / white_level(dtype)
+    above = np.clip((code - start) / (1 - start), 0, 1)
+    return (1 + (gain - 1) * above**2 * (3 - 2 * above)).astype(np.float32)
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from blurgen.camera.light import white_level
 from blurgen.kernels import NO_BLUR, blur_from
 from blurgen.masks import SHAPES, WHOLE
 from blurgen.report.blur_picture import blur_picture
@@ -32,7 +31,9 @@ def contact_sheet(pairs: list[Pair], title: str, columns: int = 4) -> Image.Imag
     head = 2 * LINE_PX
     sheet = Image.new("RGB", (columns * cell_width + GAP_PX, rows * cell_height + head + GAP_PX), PAPER)
     draw = ImageDraw.Draw(sheet)
-    legend = "left: the image; right: sharp side dimmed, outline yellow, kernel (enlarged) in the corner"
+    legend = (
+        "left: the image; right: sharp side dimmed, outline yellow, can't tell grey, kernel (enlarged) in the corner"
+    )
     draw.text((GAP_PX, GAP_PX), f"{title}  -  {legend}", INK, ImageFont.load_default(TEXT_PX + 2))
     for place, pair in enumerate(pairs):
         corner = (GAP_PX + place % columns * cell_width, head + place // columns * cell_height)
@@ -96,8 +97,10 @@ def _draw_pair(sheet: Image.Image, draw: ImageDraw.ImageDraw, pair: Pair, corner
     left, top = corner
     sheet.paste(Image.fromarray(_thumb(shown(pair.image))), (left, top))
     sheet.paste(Image.fromarray(_pair_outlined(pair)), (left + THUMB_PX + 2, top))
-    kernel = Image.fromarray(blur_picture(blur_from(pair.provenance), KERNEL_PX, least_shown=25))
-    sheet.paste(kernel, (left + 2 * THUMB_PX + 2 - KERNEL_PX, top + THUMB_PX - KERNEL_PX))
+    blurs = [blur_from(pair.provenance, prefix) for prefix in ("", "second_")]
+    for place, blur in enumerate(blur for blur in blurs if blur != NO_BLUR):
+        corner = (left + 2 * THUMB_PX + 2 - (place + 1) * (KERNEL_PX + 2), top + THUMB_PX - KERNEL_PX)
+        sheet.paste(Image.fromarray(blur_picture(blur, KERNEL_PX, least_shown=25)), corner)
     font = ImageFont.load_default(TEXT_PX)
     for number, line in enumerate(provenance_lines(pair.provenance)):
         draw.text((left, top + THUMB_PX + 2 + number * LINE_PX), line, INK, font)
@@ -117,15 +120,20 @@ def _thumb(image: np.ndarray, around: tuple[int, int, int] = PAPER) -> np.ndarra
 def _pair_outlined(pair: Pair) -> np.ndarray:
     image = shown(pair.image)
     dimmed = np.where(pair.mask[..., None], image, image // 3 + 20)
+    if "unknown" in pair.targets:
+        dimmed = np.where(pair.targets["unknown"][..., None], np.uint8(128), dimmed)
     thumb = _thumb(dimmed)
     mask = _thumb(np.repeat(pair.mask[..., None] * np.uint8(255), 3, axis=2), (0, 0, 0))[..., 0]
     return outlined(thumb, mask > 127)
 
 
 def shown(image: np.ndarray) -> np.ndarray:
-    """Any image (H, W, C) as 8-bit RGB (H, W, 3): colours where there are three channels, else their mean as grey."""
+    """Any image (H, W, C) as 8-bit RGB (H, W, 3): colours where there are three channels, else their mean as grey.
+
+    Deeper images are stretched to their largest value.
+    """
     values = image if image.shape[2] == 3 else image.mean(axis=2, keepdims=True, dtype=np.float32).repeat(3, axis=2)
-    if image.dtype == np.float32:  # whatever its range
-        low, high = float(values.min()), float(values.max())
-        return ((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
-    return (values / (white_level(image.dtype) / 255)).astype(np.uint8) if values.dtype != np.uint8 else values
+    if image.dtype != np.uint8:  # whatever their range: 12 bits in 16, Kelvin, counts
+        low = float(values.min()) if image.dtype == np.float32 else 0.0
+        return ((values - low) * (255 / max(float(values.max()) - low, 1e-12))).astype(np.uint8)
+    return values.astype(np.uint8)

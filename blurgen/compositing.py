@@ -107,9 +107,11 @@ def composite_near(
     window = bounds(mask, lens.reach_px)
     *blurred, seen = Surround(_premultiplied(image, mask, light), window, lens.reach_px).planes(lens)
     hidden = np.clip(1 - seen, 0, 1)
-    hidden[hidden < _ROUND_OFF] = 0
+    opaque = hidden < _ROUND_OFF
+    hidden[opaque] = 0
+    whole = np.where(opaque, 1 / np.maximum(seen, 0.5), np.float32(1))
     behind = cv2.split(light.of(_behind(image, mask, lens.reach_px, fill)[window]))
-    planes = [light.code(front + hidden * back) for front, back in zip(blurred, behind, strict=True)]
+    planes = [light.code(whole * front + hidden * back) for front, back in zip(blurred, behind, strict=True)]
     finished = _finished(planes, image.dtype, window, lens, grain, np.sqrt(1 - hidden**2))
     soft_mask = np.zeros_like(mask)
     soft_mask[window] = seen >= 0.5

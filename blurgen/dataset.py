@@ -93,7 +93,7 @@ def read_manifest(folder: Path) -> dict:
         raise ShardError(f"{path}: not the manifest of a blurgen data set")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         version = str(manifest.get("schema_version"))[:20]
-        raise ShardError(f"{path}: schema version {version}, this blurgen reads {SCHEMA_VERSION}")
+        raise ShardError(f"{path}: schema version {version}, this blurgen reads {SCHEMA_VERSION}; make it again")
     if manifest.get("digest") != document_digest(manifest):
         raise ShardError(f"{path}: changed or damaged since it was written (its digest differs); {_COPY_AGAIN}")
     if not _well_formed(manifest):
@@ -335,16 +335,21 @@ def _shard_faults(folder: Path, index: int, listed: dict, first: int) -> list[st
             return [f"{path}: holds {len(shard)} pairs, the receipt says {receipt['pairs']}"]
         if shard.provenance["pair"][0] != first:
             return [f"{path}: begins with pair {shard.provenance['pair'][0]}, {first} is due"]
-        for place in range(len(shard)):
-            shard.image(place)
-            for name in shard.targets:
-                shard.target(name, place)
-            blurred, stated = shard.mask(place).mean(), shard.provenance["blurred_share"][place]
-            if blurred != stated:
-                return [
-                    f"{path}: pair {place} of this shard is {blurred:.1%} blurred, its provenance says {stated:.1%}"
-                ]
-    return []
+        faults = (_pair_fault(shard, place) for place in range(len(shard)))
+        return [f"{path}: pair {place} of this shard {fault}" for place, fault in enumerate(faults) if fault][:1]
+
+
+def _pair_fault(shard: Shard, place: int) -> str | None:
+    """Decode a pair, and see whether its parts agree."""
+    shard.image(place)
+    mask, row = shard.mask(place), shard.provenance[place]
+    if mask.mean() != row["blurred_share"] or row["second_share"] > row["blurred_share"]:
+        return f"is {mask.mean():.1%} blurred, its provenance says {row['blurred_share']:.1%}"
+    for name in shard.targets:
+        target = shard.target(name, place)
+        if name != "unknown" and ((target > 0) != mask).any():
+            return f"has another {name} than its mask allows"
+    return None
 
 
 def info(folder: str | Path) -> dict:

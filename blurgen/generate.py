@@ -295,13 +295,13 @@ def shard_pairs(task: ShardTask) -> Iterator[tuple[Pair, bool]]:
     work = sorted(zip(task.photos, task.pairs, strict=True), key=lambda one: (one[0].photo.id, one[1]))
     for photo, group in groupby(work, key=lambda one: one[0]):
         for pair, made in _pairs_of(photo, {pair: donors[pair] for _, pair in group}, task):
-            yield (made, False) if made else (_from_a_spare(pair, donors[pair], task), True)
+            yield (made, False) if isinstance(made, Pair) else (_from_a_spare(pair, donors[pair], task), True)
 
 
 def _pairs_of(
     surveyed: SurveyedPhoto, pairs: dict[int, SurveyedPhoto | None], task: ShardTask
-) -> Iterator[tuple[int, Pair | None]]:
-    """Make pairs, given with their donors, from one photo: (number, Pair), or None where no draw was good."""
+) -> Iterator[tuple[int, Pair | PhotoError]]:
+    """Make pairs, given with their donors, from one photo: (number, Pair), or why no draw was good."""
     pixels = _pixels(surveyed, task)
     studio = Studio(
         pixels, task.recipe, {kind: _regions(kind, surveyed, task, pixels) for kind in surveyed.region_keys}
@@ -310,8 +310,8 @@ def _pairs_of(
     for pair, donor in pairs.items():
         try:
             made = studio.make(task.seed, pair, donor and lru_cache(partial(_lent, donor, task)))
-        except PhotoError:
-            yield pair, None
+        except PhotoError as error:
+            yield pair, error
             continue
         kinds = (made.provenance["mask_kind"], made.provenance["second_mask_kind"])
         lender = {"mask_photo": donor.photo.id} if "other-photo" in kinds else {}
@@ -344,13 +344,15 @@ def _lent(donor: SurveyedPhoto, task: ShardTask) -> Proposals:
 
 
 def _from_a_spare(pair: int, donor: SurveyedPhoto | None, task: ShardTask) -> Pair:
+    why = ""
     for spare in (one for one in task.spares_of(pair) if one != donor):
         for _, made in _pairs_of(spare, {pair: donor}, task):
-            if made is not None:
+            if isinstance(made, Pair):
                 return made
+            why = f" (the last: {made})"
     raise SourceError(
-        f"pair {pair}: none of {1 + SPARE_PHOTOS} photos gives a mask that the recipe accepts; "
-        "widen mask.area_range or use other photos"
+        f"pair {pair}: none of {1 + SPARE_PHOTOS} photos gives a mask that the recipe accepts{why}; widen "
+        "mask.area_range (area), blur more (single-class), lower mask.least_sharpness (soft), or use other photos"
     )
 
 

@@ -104,7 +104,8 @@ def crop_photo(photo: np.ndarray, crop: Crop) -> np.ndarray:
     resized = by_fours(lambda part: cv2.resize(part, (crop.width, crop.height), interpolation=method), window)
     if photo.dtype != np.float32:
         return resized
-    return np.clip(resized, window.min(), window.max(), out=resized)  # cubic resizing overshoots
+    low, high = window.min(axis=(0, 1)), window.max(axis=(0, 1))
+    return np.clip(resized, low, high, out=resized)  # cubic resizing overshoots
 
 
 def bounds(mask: np.ndarray, margin: int = 0) -> Window:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import field_validator
 
-from blurgen.params import Interval, Params, draw_from, mix_of, param
+from blurgen.params import Interval, Params, draw_from, mix_of, param, whole_ends
 
 BlurKind = Literal[
     "none", "gaussian", "disk", "polygon", "linear-motion", "nonlinear-motion", "camera-shake", "rotation", "zoom"
@@ -68,9 +68,7 @@ class BlurParams(Params):
     @field_validator("blades_range")
     @classmethod
     def _whole(cls, value: Interval) -> Interval:
-        if any(number % 1 for number in value):
-            raise ValueError("blades are counted: give whole numbers")
-        return value
+        return whole_ends(value)
 
 
 @dataclass(frozen=True)

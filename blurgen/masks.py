@@ -46,7 +46,7 @@ class MaskParams(Params):
     p_all_sharp: float = param(0.0, "", "probability that nothing is blurred", low=0, high=1)
     p_all_blurred: float = param(0.0, "", "probability that everything is blurred", low=0, high=1)
     pairs_per_mask: int = param(
-        1, "", "consecutive pairs that share photo, crop and mask, each with its own blur", low=1, high=100
+        1, "", "consecutive pairs that share photo, crop and mask, each with its own blur", low=1, high=32
     )
     least_sharpness: float = param(
         0.0,

@@ -31,6 +31,13 @@ def _as_tuple(value: Any) -> Any:
 Interval = Annotated[tuple[float, float], BeforeValidator(_as_tuple)]
 
 
+def whole_ends(value: tuple[float, float]) -> tuple[float, float]:
+    """For intervals that are counted: refuses fractions."""
+    if any(number % 1 for number in value):
+        raise ValueError("these are counted: give whole numbers")
+    return value
+
+
 def mix_of(*kinds: str) -> Any:
     """The type of a parameter that mixes ``kinds``: how often each is drawn, relative to the others.
 

@@ -13,6 +13,7 @@ from blurgen.engines import in_parallel, is_quiet
 from blurgen.errors import BlurgenError, PhotoError, SourceError
 from blurgen.files import sha256
 from blurgen.geometry import crop_photo, largest_crop
+from blurgen.masks import FOUND
 from blurgen.recipe import Recipe
 from blurgen.regions import RegionCache, find_regions, region_keys
 from blurgen.shards.format import PHOTO_ID_BYTES_MAX
@@ -86,6 +87,8 @@ def _survey_photo(photo: Photo, recipe: Recipe, cache: Path) -> tuple[str, Surve
             if found[kind] is None:
                 found[kind] = find_regions(kind, photo, pixels, recipe)
                 store.put(key, found[kind])
+        if set(recipe.mask.kinds) <= set(FOUND) and not any(map(len, found.values())):
+            raise PhotoError(f"it offers no region of the kinds {', '.join(recipe.mask.kinds)}")
         lends = len(next(iter(found.values()), ())) > 0
         return photo.id, SurveyedPhoto(photo, digest, len(data), *pixels.shape, str(pixels.dtype), keys, lends)
     except PhotoError as error:

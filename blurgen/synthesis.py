@@ -25,6 +25,7 @@ from blurgen.masks import WHOLE, Donor, Region
 from blurgen.proposals import Proposals, object_proposals
 from blurgen.recipe import Recipe
 from blurgen.scene import Offer, Scene, draw_scene, stage_rng, union
+from blurgen.sources.limits import MAX_LIGHT
 from blurgen.targets import make_targets, mask_picture
 
 MAX_DRAWS = 50
@@ -120,7 +121,8 @@ class Studio:
             if isinstance(made, Pair):
                 return replace(made, rejected=rejected)
             rejected[made] += 1
-        raise PhotoError(f"none of {MAX_DRAWS} draws gave a pair that the recipe accepts ({dict(rejected)})")
+        why = ", ".join(f"{count} {reason}" for reason, count in rejected.items())
+        raise PhotoError(f"none of {MAX_DRAWS} draws gave a pair that the recipe accepts: {why}")
 
     def _takes(self, seed: int, pair: int, attempt: int, donor: Donor | None) -> Takes | str:
         """The takes that a pair is one of, or why they are refused. Kept for the next pair of the same scene."""
@@ -161,7 +163,7 @@ class Takes:
         blurs = [lens.blur for lens in lenses[: len(masks)]]
         targets = make_targets(recipe.targets, scene.sharp, list(zip(masks, blurs, strict=True)))
         image = image.copy() if image is scene.sharp else image  # which may be a view of the caller's photo
-        return Pair(image, mask.copy(), self._provenance(pair, masks, blurs, camera, grain), targets=targets)
+        return Pair(image, mask.copy(), self._provenance(pair, masks, blurs, camera, light, grain), targets=targets)
 
     def _sample_lenses(self, pair: int) -> list[Lens]:
         """One lens for each mask; the second blurs in the other way, defocus or motion."""
@@ -199,7 +201,13 @@ class Takes:
         return surround
 
     def _provenance(
-        self, pair: int, masks: list[np.ndarray], blurs: list[Blur], camera: CameraDraw, grain: Grain | None
+        self,
+        pair: int,
+        masks: list[np.ndarray],
+        blurs: list[Blur],
+        camera: CameraDraw,
+        light: Light,
+        grain: Grain | None,
     ) -> dict:
         draw, recipe = self.scene.draw, self.recipe
         first, second = [*blurs, NO_BLUR, NO_BLUR][:2]
@@ -221,8 +229,8 @@ class Takes:
             "fill": recipe.fill.method,
             "fill_radius_px": recipe.fill.radius_px,
             "sharpness": self.scene.sharpness,
-            "linear_light": recipe.camera.linear_light,
-            "highlight_gain": camera.highlight_gain,
+            "linear_light": light.linear,
+            "highlight_gain": light.highlight_gain,
             **self._noise_row(camera, grain),
         }
 
@@ -269,6 +277,8 @@ def _checked(photo: np.ndarray) -> np.ndarray:
             "a photo must be a uint8, uint16 or float32 array of shape (H, W) or (H, W, C), "
             f"this one is {kind}; convert it first"
         )
-    if photo.dtype == np.float32 and not np.isfinite(photo).all():
-        raise PhotoError("a photo must not hold NaN or infinity; replace them first")
+    if photo.dtype == np.float32 and not (np.abs(photo) <= MAX_LIGHT).all():
+        raise PhotoError(
+            f"a photo must not hold NaN, infinity or values beyond {MAX_LIGHT:g}; replace or scale them first"
+        )
     return photo if photo.ndim == 3 else photo[..., None]

@@ -30,7 +30,7 @@ what the blur changes (root mean square, on a photo)."""
 def reach_px(blur: Blur, shape: tuple[int, int]) -> int:
     """How far the blur of any pixel reaches in an image of ``shape`` (H, W): chessboard distance in px, rounded up."""
     if blur.kind not in RATES:
-        return max(kernel.reach_px for kernel in _tilt_kernels(blur))
+        return _tilt_kernel(blur, 1 + blur.tilt).reach_px
     moments = np.outer(*_factors(blur, shape))
     longest = max(np.abs(moments - 1).max(), np.abs(1 / moments - 1).max())
     return ceil(_farthest_px(blur, shape) * longest) + 2 if longest else 0
@@ -183,15 +183,17 @@ def _blur_tilted(image: np.ndarray, blur: Blur, convolve: Convolution, window: W
 
 def least_amount(blur: Blur) -> float:
     """The least blur amount at any pixel, in px: 0 at the centre of a rotation or zoom."""
-    return 0.0 if blur.kind in RATES else _tilt_kernels(blur)[0].sigma_px
+    return 0.0 if blur.kind in RATES else _tilt_kernel(blur, 1 - blur.tilt).sigma_px
 
 
 def _tilt_kernels(blur: Blur) -> list[Kernel]:
     """The kernels of the amounts that are blended, from the least to the largest; one if nothing is tilted."""
-    scales = _tilt_scales(blur)
-    return [
-        make_kernel(replace(blur, sigma_px=blur.sigma_px * scale, radius_px=blur.radius_px * scale)) for scale in scales
-    ]
+    return [_tilt_kernel(blur, scale) for scale in _tilt_scales(blur)]
+
+
+def _tilt_kernel(blur: Blur, scale: float) -> Kernel:
+    """The kernel of ``scale`` times the drawn amount."""
+    return make_kernel(replace(blur, sigma_px=blur.sigma_px * scale, radius_px=blur.radius_px * scale))
 
 
 def _tilt_scales(blur: Blur) -> np.ndarray:

@@ -603,7 +603,7 @@ def test_a_pair_that_a_photo_can_not_give_is_made_from_another(made, tmp_path):
     with open_dataset(tmp_path / "set") as data:
         assert [pair.provenance["photo"] for pair in data] == ["40.png"] * 8
         assert {pair.provenance["mask_kind"] for pair in data} == {"largest-object"}
-    with pytest.raises(SourceError, match=r"widen mask\.area_range or use other photos"):
+    with pytest.raises(SourceError, match=r"50 area\); widen mask\.area_range"):
         make(Source("coco", "here", (speck,)), tmp_path / "none", **options)
 
 

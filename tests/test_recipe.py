@@ -88,7 +88,7 @@ def test_a_recipe_is_frozen():
         ('[mask]\nkinds = ["proposal"]', "mask.kinds: give the kinds"),
         ('[mask]\nkind = "proposal"', 'unknown key "mask.kind"; did you mean "kinds"?'),
         ("[mask]\np_all_sharp = 0.6\np_all_blurred = 0.6", "mask.p_all_sharp and mask.p_all_blurred add up to more"),
-        ("[mask]\npairs_per_mask = 0", "mask.pairs_per_mask: 0 is out of range, allowed is 1 to 100"),
+        ("[mask]\npairs_per_mask = 0", "mask.pairs_per_mask: 0 is out of range, allowed is 1 to 32"),
         ("[mask]\npairs_per_mask = 2.0", "mask.pairs_per_mask"),
         ("[blur]\nmotion_kinds = { gaussian = 1 }", 'blur.motion_kinds: unknown kind "gaussian"'),
         ('[photo]\npixels = "rgb16"', "photo.pixels: Input should be 'rgb8' or 'native'"),

@@ -317,3 +317,65 @@ def test_the_mask_as_a_picture_has_three_values(photo, regions):
     pair = pairs_with(photo, regions, {"targets.unknown": True, "targets.least_texture": 300.0}, 1)[0]
     assert set(np.unique(pair.mask_picture)) == {0, 128, 255}
     np.testing.assert_array_equal(pair.mask_picture == 128, pair.targets["unknown"])
+
+
+# What went wrong once -------------------------------------------------------------------------------------------------
+
+HALVES = load_recipe("standard").with_values(
+    {
+        "geometry.size": "native",
+        "geometry.crop_scale_range": [1.0, 1.0],
+        "mask.kinds": {"half-plane": 1.0},
+        "blur.defocus_kinds": {"disk": 1.0},
+    }
+)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("linear", [False, True])
+@pytest.mark.parametrize("soft", [False, True])
+def test_black_beside_raised_highlights_stays_black(dtype, linear, soft):
+    photo = np.zeros((200, 240, 3), dtype)
+    photo[:, :120] = np.iinfo(dtype).max
+    changes = {"camera.linear_light": linear, "camera.soft_border": soft, "camera.highlight_gain_range": [100.0, 100.0]}
+    for number in range(4):
+        pair = synthesize(photo, HALVES.with_values(changes), pair=number)
+        assert pair.image[:, 190:].max() <= np.iinfo(dtype).max * 0.002
+
+
+def test_noise_of_channels_that_are_all_alike():
+    grey = np.random.default_rng(0).normal(32768, 8000, (200, 200, 1)).clip(2000, 60000).astype(np.uint16)
+    recipe = HALVES.with_values({"camera.noise": 1.0})
+    for number in range(4):
+        assert synthesize(grey.repeat(3, axis=2), recipe, pair=number).image.dtype == np.uint16
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 1e5])
+def test_float_photos_come_out_alike_at_any_scale(photo, scale):
+    light = (photo / 255).astype(np.float32)
+    recipe = HALVES.with_values({"camera.noise": 1.0})
+    one, other = (synthesize(light * np.float32(factor), recipe, pair=2).image for factor in (1, scale))
+    assert np.abs(other / scale - one).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(65535, np.uint16), (30001, np.uint16), (1.0, np.float32), (77, np.uint8)]
+)
+def test_a_constant_stays_constant_under_a_near_layer(value, dtype):
+    photo = np.full((120, 150, 3), value, dtype)
+    for number in range(8):
+        pair = synthesize(photo, HALVES.with_values({"camera.soft_border": True}), pair=number)
+        assert np.abs(pair.image.astype(float) - value).max() <= (1e-5 if dtype == np.float32 else 0)
+
+
+def test_provenance_tells_what_was_done_to_light_and_not_what_was_asked(photo):
+    recipe = HALVES.with_values({"camera.linear_light": True, "camera.highlight_gain_range": [4.0, 8.0]})
+    for given, done in ((photo, True), ((photo / 255).astype(np.float32), False)):
+        row = synthesize(given, recipe).provenance
+        assert row["linear_light"] is done
+        assert (row["highlight_gain"] > 1) is done
+
+
+def test_light_beyond_all_bounds_is_refused():
+    with pytest.raises(PhotoError, match="values beyond 1e\\+09"):
+        synthesize(np.full((40, 40), 1e10, np.float32), HALVES)

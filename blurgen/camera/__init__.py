@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import field_validator
 
-from blurgen.params import Interval, Params, param
+from blurgen.params import Interval, Params, param, whole_ends
 
 
 class CameraParams(Params):
@@ -17,7 +18,7 @@ class CameraParams(Params):
         (1.0, 1.0), "times white", "how bright a clipped highlight is taken to be before the blur", low=1, high=100
     )
     highlight_start: float = param(
-        0.95, "share of white", "from where on a pixel is taken for a clipped highlight", low=0.5, high=0.999
+        0.985, "share of white", "from where on a pixel is taken for a clipped highlight", low=0.5, high=0.999
     )
     noise: float = param(
         0.0, "", "share of the photo's own noise that is put back where the blur took it; 1 matches, 0 is off",
@@ -29,6 +30,11 @@ class CameraParams(Params):
     p_jpeg: float = param(0.0, "", "probability that the finished image has been a JPEG before", low=0, high=1)
     jpeg_quality_range: Interval = param((60.0, 95.0), "", "quality of that JPEG, whole numbers", low=1, high=100)
     p_jpeg_420: float = param(0.5, "", "probability that its colours were halved (4:2:0; else 4:4:4)", low=0, high=1)
+
+    @field_validator("jpeg_quality_range")
+    @classmethod
+    def _whole(cls, value: Interval) -> Interval:
+        return whole_ends(value)
 
     @property
     def draws(self) -> bool:

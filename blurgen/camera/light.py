@@ -46,7 +46,7 @@ class Light:
     """
 
     def __init__(
-        self, dtype: np.dtype, linear: bool = False, highlight_gain: float = 1.0, highlight_start: float = 0.95
+        self, dtype: np.dtype, linear: bool = False, highlight_gain: float = 1.0, highlight_start: float = 0.985
     ) -> None:
         self.dtype = np.dtype(dtype)
         self.is_code = self.dtype != np.float32
@@ -80,9 +80,10 @@ class Light:
         return light
 
     def code(self, light: np.ndarray) -> np.ndarray:
-        """(H, W, C) float32 pixel values of light, which isn't negative: clipped at white but not rounded."""
+        """(H, W, C) float32 pixel values of light, clipped at black and white but not rounded."""
         if not self.is_code:
             return light
+        light = np.maximum(light, 0)  # a Fourier transform's round-off can be below
         white = np.float32(white_level(self.dtype))
         if not self.changes_values:
             return np.minimum(light, white)
@@ -117,9 +118,9 @@ def _code_table() -> np.ndarray:
 
 
 def rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """``values`` (float32, not negative for integers) as ``dtype``: rounded and clipped at white for integers."""
+    """``values`` (float32) as ``dtype``: rounded and clipped for integers. For uint8 they must be above -0.5."""
     if dtype == np.uint8:
         return cv2.convertScaleAbs(values).reshape(values.shape)  # the one fast way; its name is for other uses
     if dtype == np.float32:
         return values.astype(np.float32, copy=False)
-    return np.minimum(np.rint(values), white_level(dtype)).astype(dtype)
+    return np.clip(np.rint(values), 0, white_level(dtype)).astype(dtype)

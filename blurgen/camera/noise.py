@@ -75,7 +75,10 @@ def estimate_noise(image: np.ndarray, where: np.ndarray | None = None) -> Noise:
     fine, coarse = (_covariance(_of_quiet(residue, quiet)) for residue in (fine, coarse))
     # Rounding to whole numbers is a noise of variance 1/12, which comes back by itself.
     rounding = 0.0 if image.dtype == np.float32 else _gain(0.0, 1) / 12
-    ratio = (np.trace(coarse) - channels * rounding) / max(np.trace(fine) - channels * rounding, 1e-12)
+    fine_energy, coarse_energy = (np.trace(one) - channels * rounding for one in (fine, coarse))
+    if fine_energy <= 0:
+        return Noise(np.zeros((channels, channels)), 0.0)
+    ratio = coarse_energy / fine_energy
     smoothness = float(np.interp(ratio, _ratios(), _SMOOTHNESS))
     found = Noise(_less(fine, rounding) / _gain(smoothness, 1), smoothness)
     return found if even or image.dtype == np.float32 else _at_most(found, _MOST * white_level(image.dtype))
@@ -200,7 +203,8 @@ def noise_planes(noise: Noise, shape: tuple[int, int], offsets: tuple[int, int])
         Row and column at which the first channel begins in the fixed field of white noise; the others follow from it.
     """
     channels = len(noise.covariance)
-    mixing = np.linalg.cholesky(noise.covariance + 1e-9 * np.eye(channels)).astype(np.float32)
+    ridge = 1e-6 * noise.sigma**2 * np.eye(channels)  # above the round-off, whatever the scale
+    mixing = np.linalg.cholesky(noise.covariance + ridge).astype(np.float32)
     white = [_white(shape, offsets, 131 * channel) for channel in range(channels)]
     if noise.smoothness:
         taps = _taps(noise.smoothness).astype(np.float32)

@@ -175,7 +175,7 @@ def _unpack(data: bytes, shape: tuple[int, ...], dtype: str, *, packed: bool, wh
             data = unpacker.decompress(data, length + 1)
         except zlib.error:
             data = b""
-        if len(data) != length or not unpacker.eof:
+        if len(data) != length or not unpacker.eof or unpacker.unused_data:
             raise ShardError(f"{what} can't be decoded")
         data = np.frombuffer(data, np.uint8).reshape(little.itemsize, -1).T.tobytes()
     if len(data) != length:

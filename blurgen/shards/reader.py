@@ -129,7 +129,8 @@ class Shard:
             raise ShardError("not a blurgen shard")
         if attributes["schema_version"] != SCHEMA_VERSION:
             raise ShardError(
-                f"schema version {attributes['schema_version']!s:.20}, this blurgen reads {SCHEMA_VERSION}"
+                f"schema version {attributes['schema_version']!s:.20}, this blurgen reads {SCHEMA_VERSION}; "
+                "make the data set again"
             )
         self.codec = attributes["codec"]
         if self.codec not in PAIR_CODECS:

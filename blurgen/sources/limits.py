@@ -10,6 +10,9 @@ MAX_CHANNELS = 127  # as many as OpenCV takes
 MAX_BYTES = 1_000_000_000
 """Of a file, and of the pixels that are decoded from it."""
 
+MAX_LIGHT = 1e9
+"""Of float32 photos, whose squares must not overflow."""
+
 CAMERA_RAW = "camera raw is not supported: convert it to JPEG or TIFF first"
 SEVERAL_PAGES = "several pages: save the page that you want as a photo of its own first"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from blurgen.errors import PhotoError
-from blurgen.sources.limits import CAMERA_RAW, SEVERAL_PAGES, check_array
+from blurgen.sources.limits import CAMERA_RAW, MAX_LIGHT, SEVERAL_PAGES, check_array
 from blurgen.sources.png import is_whole_png
 
 if TYPE_CHECKING:
@@ -53,7 +53,10 @@ def read_npy(data: bytes) -> np.ndarray:
     version = np.lib.format.read_magic(stream)
     if version not in _NPY_HEADERS:
         raise PhotoError(f"numpy format {version[0]}.{version[1]} is not supported: save it with np.save")
-    shape, fortran, dtype = _NPY_HEADERS[version](stream)
+    try:
+        shape, fortran, dtype = _NPY_HEADERS[version](stream)
+    except Exception:  # numpy evaluates the header, and says whatever Python does
+        raise PhotoError("damaged header of a .npy array: save it again with np.save") from None
     _check_type(dtype)
     height, width, channels = _channels_last(shape)
     check_array(height, width, channels, dtype.itemsize)
@@ -81,8 +84,8 @@ def _own(pixels: np.ndarray) -> np.ndarray:
     """Our own array, in C order, uint8, uint16 or float32. PhotoError for NaN and infinity."""
     with np.errstate(over="ignore"):
         own = np.array(pixels, _TYPES[f"{pixels.dtype.kind}{pixels.dtype.itemsize}"], order="C")
-    if own.dtype.kind == "f" and not np.isfinite(own).all():
-        raise PhotoError("holds NaN, infinity or values beyond float32: replace them first")
+    if own.dtype.kind == "f" and not (np.abs(own) <= MAX_LIGHT).all():
+        raise PhotoError(f"holds NaN, infinity or values beyond {MAX_LIGHT:g}: replace or scale them first")
     return own
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import cv2
 import numpy as np
@@ -73,7 +73,7 @@ class Light:
 
     def _raised(self, light: np.ndarray, image: np.ndarray) -> np.ndarray:
         """The same with highlights raised: white ones, whose least channel is nearly clipped, so no hue changes."""
-        least = np.minimum.reduce([image[..., channel] for channel in range(image.shape[2])])
+        least = reduce(cv2.min, cv2.split(image))
         bright = np.nonzero(least > self.highlight_start * white_level(self.dtype))
         factors = _gain_table(self.dtype, self.highlight_gain, self.highlight_start)[least[bright]]
         light[bright] *= factors[:, None]

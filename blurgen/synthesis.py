@@ -77,7 +77,7 @@ def synthesize(
     Parameters
     ----------
     photo : ndarray of shape (H, W) or (H, W, C), uint8, uint16 or float32
-        RGB if it is in colour. Integers are sRGB codes; float32 is light, finite, with white at 1.
+        RGB if it is in colour. Integers are sRGB codes; float32 is light of any range, at most ``MAX_LIGHT``.
     regions : Proposals, or a dict of them by kind, optional
         Where masks are drawn from (proposal, object, largest-object); proposals are computed if nothing is given.
     donor : Proposals, optional

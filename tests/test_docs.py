@@ -75,29 +75,18 @@ def test_what_the_readme_links_to_is_there():
         assert (ROOT / target).is_file(), target
 
 
-def test_proposal_figures_of_the_readme_come_from_the_benchmark():
-    results = (ROOT / "benchmarks" / "results" / "proposals.md").read_text()
-    quoted = re.findall(r"^\| .* \| 0\.\d{3} \|.*$", README, re.M)
-    assert len(quoted) >= 8
-    assert all(row in results for row in quoted)
+FIGURES = {  # table in benchmarks/results -> what its rows look like in the README, and how many there are at least
+    "proposals": (r"^\| .* \| 0\.\d{3} \|.*$", 8),
+    "temperature": (r"^\| (?:contours, score|learned, learned|gradient, hand-made) \|.*$", 3),
+    "synthesis": (r"^\| [^|]* \| \d+\.\d \| \d+\.\d \| \d+\.\d \| \d+% \|$", 6),
+    "noise": (r"^\| [^|]* \| \d+ \| 0\.\d\d \(.*\) \|$", 3),
+}
 
 
-def test_temperatures_of_the_readme_come_from_the_benchmark():
-    results = (ROOT / "benchmarks" / "results" / "temperature.md").read_text()
-    rows = re.findall(r"^\| (?:contours, score|learned, learned|gradient, hand-made) \|.*$", README, re.M)
-    assert len(rows) == 3
-    assert all(row in results for row in rows)
-
-
-def test_speeds_of_the_readme_come_from_the_benchmark():
-    results = (ROOT / "benchmarks" / "results" / "synthesis.md").read_text()
-    quoted = re.findall(r"^\| [^|]* \| \d+\.\d \| \d+\.\d \| \d+\.\d \| \d+% \|$", README, re.M)
-    assert len(quoted) >= 6
-    assert all(row in results for row in quoted)
-
-
-def test_noise_ratios_of_the_readme_come_from_the_benchmark():
-    results = (ROOT / "benchmarks" / "results" / "noise.md").read_text()
-    quoted = re.findall(r"^\| [^|]* \| \d+ \| 0\.\d\d \(.*\) \|$", README, re.M)
-    assert len(quoted) >= 2
+@pytest.mark.parametrize("table", FIGURES)
+def test_figures_of_the_readme_come_from_the_benchmark(table):
+    pattern, least = FIGURES[table]
+    results = (ROOT / "benchmarks" / "results" / f"{table}.md").read_text()
+    quoted = re.findall(pattern, README, re.M)
+    assert len(quoted) >= least
     assert all(row in results for row in quoted)

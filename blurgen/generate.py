@@ -17,13 +17,8 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-from blurgen.dataset import (
-    build_versions,
-    finished_receipt,
-    first_difference,
-    read_manifest,
-    write_manifest,
-)
+from blurgen.dataset.manifest import build_versions, first_difference, read_manifest, write_manifest
+from blurgen.dataset.receipts import finished_receipt
 from blurgen.engines import in_parallel, is_quiet, single_threaded
 from blurgen.errors import ArgumentError, OutputError, PhotoError, RecipeError, SourceError
 from blurgen.files import LOCK_NAME, TEMPORARY_PREFIX, locked, make_folder, sha256, sha256_file, sweep
@@ -32,7 +27,7 @@ from blurgen.proposals import Proposals
 from blurgen.recipe import Recipe, load_recipe
 from blurgen.regions import RegionCache, default_cache, find_regions
 from blurgen.scene import REASONS
-from blurgen.shards.format import MANIFEST_NAME, MAX_PAIRS, MAX_SHARDS, RECIPE_NAME
+from blurgen.shards.format import MANIFEST_NAME, MAX_PAIRS, MAX_SHARDS, RECIPE_NAME, SCHEMA_VERSION
 from blurgen.shards.reader import is_file
 from blurgen.shards.writer import ShardBuilder
 from blurgen.sources import Source, decode, open_source
@@ -118,7 +113,13 @@ def make_dataset(
     if isinstance(source, str):
         source = open_source(source, **source_options, **recipe_options(recipe))
     out, cache = Path(out).absolute(), Path(cache or default_cache()).absolute()
-    asked = {"pairs": n, "seed": seed, "recipe": recipe.model_dump(mode="json"), "source": source.name}
+    asked = {
+        "schema_version": SCHEMA_VERSION,
+        "pairs": n,
+        "seed": seed,
+        "recipe": recipe.model_dump(mode="json"),
+        "source": source.name,
+    }
     asked["split"] = source.split
     if pairs_per_shard:
         asked["pairs_per_shard"] = pairs_per_shard

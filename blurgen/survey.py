@@ -41,7 +41,7 @@ class SurveyedPhoto:
 
     def inventory(self) -> dict:
         """What the manifest says of it."""
-        names = ("sha256", "bytes", "height", "width", "channels", "dtype", "region_keys")
+        names = ("sha256", "bytes", "height", "width", "channels", "dtype", "region_keys", "lends")
         values = {name: getattr(self, name) for name in names}
         return {"id": self.photo.id, "licence": self.photo.licence, **values}
 

@@ -141,6 +141,7 @@ class Takes:
         self.scene, self.recipe, self.seed, self.first = scene, recipe, seed, first
         self.lenses = [self._sample_lenses(pair) for pair in range(first, first + recipe.mask.pairs_per_mask)]
         self._surround: tuple[float, Surround] | None = None
+        self._reach_px = max((lens.reach_px for lenses in self.lenses for lens in lenses[:1]), default=0)
 
     def make(self, pair: int) -> Pair | str:
         """Fill, blur, composite: pair number ``pair``, or why it is refused."""
@@ -193,7 +194,7 @@ class Takes:
         shared = image is self.scene.sharp
         if shared and self._surround and self._surround[0] == light.highlight_gain:
             return self._surround[1]
-        reach = max(lenses[0].reach_px for lenses in self.lenses) if shared else lens.reach_px
+        reach = self._reach_px if shared else lens.reach_px
         filled = image if mask.all() else fill_sharp_region(image, mask, reach, self.recipe.fill)
         surround = Surround(light.of(filled) if light.changes_values else filled, bounds(mask), reach)
         if shared:
@@ -213,6 +214,8 @@ class Takes:
         first, second = [*blurs, NO_BLUR, NO_BLUR][:2]
         return {
             "pair": pair,
+            "origin": 0,
+            "origin_pair": pair,
             "seed": self.seed,
             "attempt": draw.attempt,
             **draw.crop.to_dict(),
@@ -228,6 +231,7 @@ class Takes:
             **_row(second, "second_"),
             "fill": recipe.fill.method,
             "fill_radius_px": recipe.fill.radius_px,
+            "reach_px": self._reach_px,
             "sharpness": self.scene.sharpness,
             "linear_light": light.linear,
             "highlight_gain": light.highlight_gain,

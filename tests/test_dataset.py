@@ -14,7 +14,8 @@ import pytest
 from helpers_shards import RECIPE, build_shard, faults_of, make, write_photos
 
 from blurgen import open_dataset
-from blurgen.dataset import first_difference, info, read_manifest, verify, write_manifest
+from blurgen.dataset import info, read_manifest, verify
+from blurgen.dataset.manifest import first_difference, write_manifest
 from blurgen.errors import ShardError
 from blurgen.files import document_digest, publish_json, sha256
 from blurgen.shards.reader import Shard

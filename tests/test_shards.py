@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from blurgen.errors import ShardError
 from blurgen.shards.codecs import StorageParams, decode_image, decode_mask, encode_image, encode_mask, image_header
-from blurgen.shards.format import MAX_PIXELS, PROVENANCE_FIELDS
+from blurgen.shards.format import MAX_PIXELS, PROVENANCE_FIELDS, SCHEMA_VERSION
 from blurgen.shards.reader import Shard
 
 CODECS = ("jpeg", "png", "raw")
@@ -160,7 +160,7 @@ def test_what_is_written_comes_back(tmp_path):
 def test_a_jpeg_shard_can_be_read_with_plain_h5py(shard_path):
     with h5py.File(shard_path) as file:
         assert set(file) == {"image_bytes", "image_offsets", "mask_bytes", "mask_offsets", "provenance"}
-        assert dict(file.attrs) == {"format": "blurgen-shard", "schema_version": 2, "codec": "jpeg"}
+        assert dict(file.attrs) == {"format": "blurgen-shard", "schema_version": SCHEMA_VERSION, "codec": "jpeg"}
         table = file["provenance"][:]
         assert table.dtype.names == tuple(PROVENANCE_FIELDS)
         assert table["pair"].tolist() == [0, 1, 2]

@@ -1,6 +1,6 @@
 """What a shard is, field by field. Nothing else in blurgen knows the names inside the HDF5 file.
 
-Schema version 2. ``image_bytes`` (uint8, all images end to end) and ``image_offsets`` (uint64, n + 1), or for the
+Schema version 3. ``image_bytes`` (uint8, all images end to end) and ``image_offsets`` (uint64, n + 1), or for the
 codec ``raw`` one array ``images`` (n x H x W x C); ``mask_bytes`` and ``mask_offsets``; the same two for each of the
 targets that was asked for; ``provenance``, a table with one row a pair.
 """
@@ -11,7 +11,8 @@ import numpy as np
 
 from blurgen.kernels import BlurParams
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+READABLE_VERSIONS = (2, 3)
 FORMAT_NAME = "blurgen-shard"
 MANIFEST_NAME = "manifest.json"
 RECIPE_NAME = "recipe.toml"
@@ -66,6 +67,8 @@ PROVENANCE_FIELDS = {
     "pair": "<i8",
     "photo": "S",  # as wide as the longest id of the data set
     "photo_sha256": "S64",
+    "origin": "<i4",  # number of the data set in which the pair was made, among the origins of this one
+    "origin_pair": "<i8",  # its number there
     "seed": "<u8",
     "attempt": "<i4",
     "top": "<i4",
@@ -84,6 +87,7 @@ PROVENANCE_FIELDS = {
     **{prefix + name: kind for prefix in PREFIXES for name, kind in (REGION_FIELDS | BLUR_FIELDS).items()},
     "fill": "S24",
     "fill_radius_px": "<i4",
+    "reach_px": "<i4",  # how far the fill and the Fourier transform reach; -1 where that was not recorded
     "sharpness": "<f8",
     "linear_light": "<u1",
     "highlight_gain": "<f8",
@@ -94,6 +98,9 @@ PROVENANCE_FIELDS = {
     "jpeg_quality": "<i4",
     "jpeg_420": "<u1",
 }
+
+ADDED_COLUMNS = {3: ("origin", "origin_pair", "reach_px")}
+"""Schema version -> the columns that it added."""
 
 FLAGS = ("inverted", "near", "second_near", "linear_light", "jpeg_420")
 """Columns that hold 0 or 1."""
@@ -110,6 +117,7 @@ PROVENANCE_LIMITS = {
     **dict.fromkeys(("attempt", "top", "left", "fill_radius_px", "noise_y", "noise_x"), (0, 2**31 - 1)),
     **{prefix + name: limits for prefix in PREFIXES for name, limits in _REGION_LIMITS.items()},
     **dict.fromkeys(("crop_height", "crop_width", "height", "width"), (1, 2**31 - 1)),
+    **{"origin": (0, 2**31 - 1), "origin_pair": (0, MAX_SHARDS * MAX_PAIRS - 1), "reach_px": (-1, 2**31 - 1)},
     **{"pair": (0, MAX_SHARDS * MAX_PAIRS - 1), "seed": (0, 2**63 - 1), "channels": (1, MAX_CHANNELS)},
     **dict.fromkeys(("blurred_share", "second_share", "sharpness"), (0, 1)),
     **{"highlight_gain": (1, 1000), "jpeg_quality": (0, 100)},
@@ -165,6 +173,13 @@ BLUR_LIMITS = {
 LEAST_SMOOTHNESS_PX = _SMOOTHNESS[0]  # where there is an elastic field at all
 
 
-def provenance_dtype(photo_id_bytes: int) -> np.dtype:
+def columns(version: int = SCHEMA_VERSION) -> tuple[str, ...]:
+    """The columns of the provenance table of a schema version, in order."""
+    later = {name for since, names in ADDED_COLUMNS.items() if since > version for name in names}
+    return tuple(name for name in PROVENANCE_FIELDS if name not in later)
+
+
+def provenance_dtype(photo_id_bytes: int, version: int = SCHEMA_VERSION) -> np.dtype:
     """dtype of the table for photo ids of at most so many bytes."""
-    return np.dtype([(name, f"S{photo_id_bytes}" if kind == "S" else kind) for name, kind in PROVENANCE_FIELDS.items()])
+    kinds = {name: PROVENANCE_FIELDS[name] for name in columns(version)}
+    return np.dtype([(name, f"S{photo_id_bytes}" if kind == "S" else kind) for name, kind in kinds.items()])

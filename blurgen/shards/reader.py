@@ -26,12 +26,13 @@ from blurgen.shards.format import (
     PAIR_CODECS,
     PHOTO_ID_BYTES_MAX,
     PREFIXES,
-    PROVENANCE_FIELDS,
     PROVENANCE_LIMITS,
     PROVENANCE_TEXTS,
     PROVENANCE_WORDS,
+    READABLE_VERSIONS,
     SCHEMA_VERSION,
     TARGETS,
+    columns,
     provenance_dtype,
 )
 
@@ -127,10 +128,11 @@ class Shard:
         attributes = {name: _read_attribute(self.file, name) for name in ("format", "schema_version", "codec")}
         if attributes["format"] != FORMAT_NAME:
             raise ShardError("not a blurgen shard")
-        if attributes["schema_version"] != SCHEMA_VERSION:
+        version = attributes["schema_version"]
+        if version not in READABLE_VERSIONS:
             raise ShardError(
-                f"schema version {attributes['schema_version']!s:.20}, this blurgen reads {SCHEMA_VERSION}; "
-                "make the data set again"
+                f"schema version {version!s:.20}, this blurgen reads {READABLE_VERSIONS[0]} to {SCHEMA_VERSION}; "
+                "make the data set again, or take another blurgen"
             )
         self.codec = attributes["codec"]
         if self.codec not in PAIR_CODECS:
@@ -143,7 +145,7 @@ class Shard:
             raise ShardError(f"holds {', '.join(sorted(self.file))[:200]}; expected {', '.join(sorted(expected))}")
         for name in sorted(expected):
             _check_plain(self.file, name)
-        self.provenance = _read_provenance(self.file["provenance"])
+        self.provenance = _read_provenance(self.file["provenance"], version)
         _check_words(self.provenance, "codec", PAIR_CODECS[self.codec])
         self.offsets = {name: _read_offsets(self.file, name, len(self.provenance)) for name in blobs}
         if self.codec == "raw":
@@ -181,17 +183,17 @@ def _check_plain(file: h5py.File, name: str) -> None:
         raise ShardError(f"{name} claims {dataset.nbytes} bytes, more than the file has; refused")
 
 
-def _read_provenance(dataset: h5py.Dataset) -> np.ndarray:
+def _read_provenance(dataset: h5py.Dataset, version: int) -> np.ndarray:
     dtype = dataset.dtype
-    if dtype.names != tuple(PROVENANCE_FIELDS) or dataset.ndim != 1 or not 0 < len(dataset) <= MAX_PAIRS:
+    if dtype.names != columns(version) or dataset.ndim != 1 or not 0 < len(dataset) <= MAX_PAIRS:
         raise ShardError("the provenance table has other columns than this schema version")
-    expected = provenance_dtype(min(dtype["photo"].itemsize, PHOTO_ID_BYTES_MAX))
-    for name in PROVENANCE_FIELDS:
+    expected = provenance_dtype(min(dtype["photo"].itemsize, PHOTO_ID_BYTES_MAX), version)
+    for name in expected.names:
         if dtype[name] != expected[name]:
             raise ShardError(f"column {name} of the provenance table has type {dtype[name]}; expected {expected[name]}")
     if dtype != expected:
         raise ShardError("the provenance table has gaps between its columns")
-    table = dataset[:]
+    table = _in_this_version(dataset[:])
     _check_values(table)
     pixels = table["height"].astype(np.int64) * table["width"]
     if pixels.max() > MAX_PIXELS or (pixels * table["channels"] * _item_bytes(table)).max() > MAX_IMAGE_BYTES:
@@ -199,6 +201,17 @@ def _read_provenance(dataset: h5py.Dataset) -> np.ndarray:
     if (np.diff(table["pair"]) != 1).any():
         raise ShardError("the pairs of the provenance table are not numbered one after the other")
     return table
+
+
+def _in_this_version(table: np.ndarray) -> np.ndarray:
+    """The table with the columns that its schema version did not have yet."""
+    whole = np.zeros(len(table), provenance_dtype(table.dtype["photo"].itemsize))
+    if table.dtype == whole.dtype:
+        return table
+    for name in table.dtype.names:
+        whole[name] = table[name]
+    whole["origin_pair"], whole["reach_px"] = table["pair"], -1
+    return whole
 
 
 def _check_values(table: np.ndarray) -> None:

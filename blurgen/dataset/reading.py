@@ -1,0 +1,100 @@
+"""A folder of shards as one sequence of pairs."""
+
+from __future__ import annotations
+
+import operator
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import accumulate
+from pathlib import Path
+
+from blurgen.dataset.documents import MAKE_AGAIN
+from blurgen.dataset.manifest import read_manifest
+from blurgen.errors import ShardError
+from blurgen.recipe import Recipe, parse_recipe
+from blurgen.shards.format import RECIPE_NAME
+from blurgen.shards.reader import Shard
+from blurgen.synthesis import Pair
+
+MAX_OPEN_SHARDS = 250
+
+
+class Dataset:
+    """``len(data)``, ``data[i]`` and iteration over Pairs; shards are opened when first used.
+
+    Not checked against the sha256 of its shards: that is what ``verify`` is for.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.manifest = read_manifest(self.folder)
+        if not self.manifest["complete"]:
+            raise ShardError(f"{folder}: this data set is not finished; {MAKE_AGAIN}")
+        self._ends = list(accumulate(shard["pairs"] for shard in self.manifest["shards"]))
+        self._open: dict[int, Shard] = {}
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __repr__(self) -> str:
+        return f"<blurgen data set {str(self.folder)!r}: {len(self)} pairs>"
+
+    def __getstate__(self) -> dict:
+        """Open files stay behind, so that a copy can go to another process."""
+        return self.__dict__ | {"_open": {}}
+
+    def __getitem__(self, index: int) -> Pair:
+        """Pair ``index``, or from the end if it is negative. Raises IndexError, and ShardError for a damaged pair."""
+        shard, place = self._locate(operator.index(index))
+        targets = {name: shard.target(name, place) for name in shard.targets}
+        return Pair(shard.image(place), shard.mask(place), shard.row(place), targets=targets)
+
+    def __iter__(self) -> Iterator[Pair]:
+        return (self[index] for index in range(len(self)))
+
+    def __enter__(self) -> Dataset:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all shards that were opened."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe this data set was made with."""
+        path = self.folder / RECIPE_NAME
+        try:
+            return parse_recipe(path.read_bytes(), str(path))
+        except (OSError, ValueError) as error:
+            raise ShardError(f"{path}: can't be read ({getattr(error, 'strerror', error)})") from None
+
+    def _locate(self, index: int) -> tuple[Shard, int]:
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(f"pair {index} of a data set of {len(self)}")
+        number = bisect_right(self._ends, place)
+        if number not in self._open:
+            while len(self._open) >= MAX_OPEN_SHARDS:  # the one opened first goes
+                self._open.pop(next(iter(self._open))).close()
+            self._open[number] = self.open_shard(number)
+        return self._open[number], place - (self._ends[number - 1] if number else 0)
+
+    def open_shard(self, number: int) -> Shard:
+        listed = self.manifest["shards"][number]
+        shard = Shard(self.folder / listed["name"])
+        if len(shard) != listed["pairs"]:
+            shard.close()
+            raise ShardError(f"{shard.path}: holds {len(shard)} pairs, the manifest says {listed['pairs']}")
+        return shard
+
+
+def open_dataset(folder: str | Path) -> Dataset:
+    """Open a finished data set: ``open_dataset("shards")[17]`` is a Pair (image, mask, provenance).
+
+    Raises ShardError where there is none, and later for a shard that is damaged or missing.
+    """
+    return Dataset(folder)

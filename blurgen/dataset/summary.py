@@ -1,0 +1,72 @@
+"""What is in a data set: counts, shares and quantiles."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from blurgen.dataset.reading import Dataset
+from blurgen.dataset.receipts import read_receipt
+
+
+def info(folder: str | Path) -> dict:
+    """What is in a data set: counts, shares and quantiles, from the manifest, the receipts and the provenance."""
+    with Dataset(folder) as data:
+        receipts = [read_receipt(data.folder, index) for index in range(len(data.manifest["shards"]))]
+        tables, targets = [], set()
+        for number in range(len(receipts)):
+            with data.open_shard(number) as shard:
+                tables.append(shard.provenance)
+                targets.update(shard.targets)
+        manifest = data.manifest
+    return {
+        "folder": str(folder),
+        "digest": manifest["digest"],
+        "pairs": len(data),
+        "shards": len(receipts),
+        "bytes": sum(receipt["bytes"] for receipt in receipts),
+        "recipe": manifest["recipe"]["name"],
+        "seed": manifest["seed"],
+        "source": manifest["source"],
+        "split": manifest["split"],
+        "photos": len(manifest["photos"]),
+        "licences": dict(Counter(photo["licence"] for photo in manifest["photos"]).most_common()),
+        "quarantined": manifest["quarantined"],
+        "rejected": dict(sum((Counter(receipt["rejected"]) for receipt in receipts), Counter())),
+        "replaced": sum(receipt["replaced"] for receipt in receipts),
+        "upscaled": sum(receipt["upscaled"] for receipt in receipts),
+        "targets": sorted(targets),
+        **_provenance_statistics(tables),
+        "build": manifest["build"],
+    }
+
+
+def _provenance_statistics(tables: list[np.ndarray]) -> dict:
+    def column(name: str) -> np.ndarray:
+        return np.concatenate([table[name] for table in tables])
+
+    sizes = Counter(zip(column("height").tolist(), column("width").tolist(), strict=True))
+    amounts = ("sigma_px", "radius_px", "length_px", "turn_deg", "zoom", "tilt", "noise_sigma")
+    return {
+        "sizes": {f"{height}x{width}": count for (height, width), count in sizes.most_common()},
+        "blur_kinds": _counted(column("blur_kind")),
+        "mask_kinds": _counted(column("mask_kind")),
+        "second_share": float((column("second_blur_kind") != b"none").mean()),
+        "near_share": float((column("near") | column("second_near")).mean()),
+        "jpeg_share": float((column("jpeg_quality") > 0).mean()),
+        "inverted_share": float(column("inverted").mean()),
+        "blurred_share": _quantiles(column("blurred_share")),
+        "sharpness": _quantiles(column("sharpness")),
+        **{name: _quantiles(column(name)[column(name) > 0]) for name in amounts if column(name).any()},
+    }
+
+
+def _counted(words: np.ndarray) -> dict[str, int]:
+    return {word.decode(): count for word, count in sorted(Counter(words.tolist()).items())}
+
+
+def _quantiles(values: np.ndarray) -> dict[str, float]:
+    names = ("min", "p25", "median", "p75", "max")
+    return {name: float(value) for name, value in zip(names, np.quantile(values, (0, 0.25, 0.5, 0.75, 1)), strict=True)}

@@ -7,9 +7,13 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import platform
+import re
+import signal
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from blurgen.errors import OutputError
 
@@ -17,25 +21,45 @@ TEMPORARY_PREFIX = ".blurgen-tmp-"
 LOCK_NAME = ".blurgen-lock"
 
 
-def publish(path: Path, data: bytes) -> None:
+PUBLISH_STEPS = ("begun", "written", "synced", "renamed", "published")
+"""Between any two of them a process may die: see ``_passed``."""
+
+
+def publish(path: Path, data: bytes | Iterable[bytes]) -> None:
     """Write ``path`` whole or not at all: temporary file in the same folder, fsync, rename, fsync of the folder.
 
-    Raises OutputError (disk full, no permission, ...); nothing is left behind then.
+    ``data`` may come in pieces. Raises OutputError (disk full, no permission, ...); nothing is left behind then, nor
+    after an error of the pieces.
     """
+    pieces = [data] if isinstance(data, bytes) else data
     temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
     try:
         if path.exists() and not path.is_file():
             raise OutputError(f"{path}: is there and not a plain file; choose another name")
         with open(temporary, "wb") as file:
-            file.write(data)
+            _passed("begun", path)
+            for piece in pieces:
+                file.write(piece)
             file.flush()
+            _passed("written", path)
             os.fsync(file.fileno())
+        _passed("synced", path)
         os.replace(temporary, path)
+        _passed("renamed", path)
         _sync_folder(path.parent)
-    except OSError as error:
+        _passed("published", path)
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
-        raise OutputError(f"{path}: can't be written ({_advice(error)})") from None
+        if isinstance(error, OSError):
+            raise OutputError(f"{path}: can't be written ({_advice(error)})") from None
+        raise
+
+
+def _passed(step: str, path: Path) -> None:
+    """Die here, as by SIGKILL, if $BLURGEN_DIE_AT says so ("step:file name"): the tests of crashes set it."""
+    if os.environ.get("BLURGEN_DIE_AT") == f"{step}:{path.name}":
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def publish_json(path: Path, value: object) -> None:
@@ -95,11 +119,28 @@ def locked(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise OutputError(f"{folder}: can't be locked ({_advice(error)})") from None
         if not ours:  # held by another process, or removed by one that has just ended
-            raise OutputError(f"{folder}: another blurgen is writing here; wait for it or choose another --out")
+            raise OutputError(f"{folder}: {_holder(path)} is writing here; wait for it or choose another --out")
+        _say_who_holds(file)
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def _say_who_holds(file: IO[str]) -> None:
+    with suppress(OSError):  # on a full disk the lock holds as well
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}\n")
+        file.flush()
+
+
+def _holder(path: Path) -> str:
+    """Who holds a lock, for people."""
+    with suppress(OSError, ValueError), open(path, encoding="utf-8") as file:
+        words = file.read(300).strip()
+        if re.fullmatch(r"process \d+ on \S+", words):
+            return f"another blurgen ({words})"
+    return "another blurgen"
 
 
 def _sync_folder(folder: Path) -> None:
@@ -114,6 +155,7 @@ def _advice(error: OSError) -> str:
     """What went wrong and what to do about it."""
     advice = {
         errno.ENOSPC: "the disk is full: make room and run the same command again, what is finished is kept",
+        errno.EFBIG: "a file may not become so large here: raise the limit (ulimit -f) or make smaller shards",
         errno.EDQUOT: "your quota is used up: make room and run the same command again, what is finished is kept",
         errno.EACCES: "no permission: choose another folder or change its permissions",
         errno.EPERM: "no permission: choose another folder or change its permissions",

@@ -78,23 +78,19 @@ class Shard:
         row = self.provenance[index]
         shape, dtype = (*self._shape(index), int(row["channels"])), row["dtype"].decode()
         with self._naming(index):
-            if self.codec == "raw":
-                data = np.ascontiguousarray(self.file["images"][index]).reshape(-1).view(np.uint8)
-            else:
-                data = self._blob("image", index, shape[2] * np.dtype(dtype).itemsize)
-            return decode_image(data, row["codec"].decode(), shape, dtype)
+            return decode_image(self._stored("image", index), row["codec"].decode(), shape, dtype)
 
     def mask(self, index: int) -> np.ndarray:
         """(H, W) bool, True = blurred."""
         with self._naming(index):
-            return decode_mask(self._blob("mask", index, 1), self._shape(index))
+            return decode_mask(self._stored("mask", index), self._shape(index))
 
     def target(self, name: str, index: int) -> np.ndarray:
         """(H, W) of one of ``targets``, else KeyError: "unknown" bool, "amount" float16 in px, "type" uint8, 0 to 2."""
         if name not in self.targets:
             raise KeyError(f"{self.path}: holds no target {name!r:.40}, only {', '.join(self.targets) or 'the mask'}")
         with self._naming(index):
-            return decode_target(name, self._blob(name, index, 2), self._shape(index))
+            return decode_target(name, self._stored(name, index), self._shape(index))
 
     @contextmanager
     def _naming(self, index: int) -> Iterator[None]:
@@ -115,9 +111,17 @@ class Shard:
         row = self.provenance[index]
         return int(row["height"]), int(row["width"])
 
-    def _blob(self, name: str, index: int, pixel_bytes: int) -> np.ndarray:
-        """The stored bytes of a member; ``pixel_bytes`` is what one of its pixels takes unpacked."""
+    def stored(self, name: str, index: int) -> bytes:
+        """The bytes that stand for "image", "mask" or one of ``targets`` of a pair, as they are in the file."""
+        with self._naming(index):
+            return self._stored(name, index).tobytes()
+
+    def _stored(self, name: str, index: int) -> np.ndarray:
+        if name == "image" and self.codec == "raw":
+            return np.ascontiguousarray(self.file["images"][index]).reshape(-1).view(np.uint8)
         height, width = self._shape(index)
+        row = self.provenance[index]
+        pixel_bytes = row["channels"] * np.dtype(row["dtype"].decode()).itemsize if name == "image" else 2
         first, end = self.offsets[name][index : index + 2].tolist()
         if end - first > 2 * pixel_bytes * height * width + 65536:  # more than any codec needs
             raise ShardError(f"its {name} claims {end - first} bytes; refused")

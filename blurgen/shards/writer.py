@@ -49,8 +49,15 @@ class ShardBuilder:
         about = {"codec": codec, "dtype": image.dtype.name, "channels": image.shape[2]}
         blobs = {"image": stored, "mask": encode_mask(mask)}
         blobs |= {name: encode_target(name, targets[name]) for name in sorted(targets, key=TARGETS.index)}
-        self._check_like_others(blobs, provenance | about)
-        self.rows[provenance["pair"]] = (blobs, provenance | about)
+        self.add_stored(blobs, provenance | about)
+
+    def add_stored(self, blobs: dict[str, bytes], provenance: dict) -> None:
+        """Add a pair that is encoded already: "image", "mask" and targets by name, and its whole row of provenance.
+
+        Raises what ``add`` raises.
+        """
+        self._check_like_others(blobs, provenance)
+        self.rows[provenance["pair"]] = (blobs, provenance)
 
     def _check_like_others(self, blobs: dict[str, bytes], provenance: dict) -> None:
         if not self.rows:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class RegionCache:
 
     def get(self, key: str) -> Proposals | None:
         """The regions stored under ``key``, or None."""
-        path = self._path(key)
+        path = self.path(key)
         try:
             found = path.stat()
             if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
@@ -52,11 +53,24 @@ class RegionCache:
     def put(self, key: str, regions: Proposals) -> None:
         """Store ``regions``; raises OutputError when that can't be done."""
         with _named():
-            make_folder(self._path(key).parent)
-            publish(self._path(key), regions.to_bytes())
+            make_folder(self.path(key).parent)
+            publish(self.path(key), regions.to_bytes())
 
-    def _path(self, key: str) -> Path:
+    def path(self, key: str) -> Path:
+        """Where the regions of ``key`` are stored."""
         return self.folder / key[:2] / f"{key}.regions"
+
+
+def damaged_regions(cache: Path, keys: Iterable[str]) -> list[str]:
+    """What is wrong with the entries that a cache has for ``keys``; one that it lacks is no fault."""
+    if not cache.is_dir():
+        return []
+    store, damaged = RegionCache(cache), []
+    for key in sorted({key for key in keys if re.fullmatch("[0-9a-f]{64}", str(key))}):
+        path = store.path(key)
+        if path.exists() and store.get(key) is None:
+            damaged.append(f"{path}: damaged; delete it, and the proposals are computed again")
+    return damaged
 
 
 @contextmanager

@@ -33,13 +33,14 @@ SOURCE_OPTIONS = (
     text_option("--annotations", type=click.Path(), help="The instances JSON (coco), if not where COCO puts it."),
     text_option("--licence", help="Noted for photos whose source states none (folder, voc, coco)."),
 )
+CACHE_OPTION = text_option(
+    "--cache", type=click.Path(), help="Where proposals are kept. [default: $BLURGEN_CACHE or ~/.cache/blurgen]"
+)
 RECIPE_OPTIONS = (
     text_option("--recipe", "recipe_name", metavar="NAME|FILE", help="What is made; `blurgen recipes` lists them."),
     text_option("--size", metavar="SIZE", help='Pairs of 320, HEIGHTxWIDTH px, or "native". [default: the recipe\'s]'),
     click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other pairs."),
-    text_option(
-        "--cache", type=click.Path(), help="Where proposals are kept. [default: $BLURGEN_CACHE or ~/.cache/blurgen]"
-    ),
+    CACHE_OPTION,
 )
 SHOWN = 10
 """How many quarantined photos are printed before the rest is only counted."""

@@ -6,25 +6,31 @@ import sys
 
 import click
 
-from blurgen_cli.options import count_of, json_option, print_json, printable
+from blurgen_cli.options import CACHE_OPTION, count_of, json_option, print_json, printable
 
 
 @click.command()
 @click.argument("shards", type=click.Path(), default="shards")
+@click.option("--deep", is_flag=True, help="Decode every pair, too: for a data set whose maker you don't know.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Threads. [default: the cores]")
+@CACHE_OPTION
 @json_option
-def verify(shards, as_json) -> None:
-    """Check the data set SHARDS [default: shards]: every sha256, every count, every pair.
+def verify(shards, deep, workers, cache, as_json) -> None:
+    """Check the data set SHARDS [default: shards]: every sha256 and count, structure and provenance of every shard.
 
-    Exits with 0 if all is well, and with 1 and the names of the bad shards if not.
+    Cached proposals of its photos are checked as well. Exits with 0 if all is well, and with 1 and the names of what is
+    bad if not.
     """
     from tqdm import tqdm
 
     from blurgen.dataset import read_manifest
     from blurgen.dataset import verify as check
     from blurgen.engines import is_quiet
+    from blurgen.regions import default_cache
 
     manifest = read_manifest(shards)
-    steps = tqdm(check(shards), total=1 + len(manifest["shards"]), desc="verify", unit="shard", disable=is_quiet(True))
+    found = check(shards, deep=deep, workers=workers, cache=cache or default_cache())
+    steps = tqdm(found, total=2 + len(manifest["shards"]), desc="verify", unit="shard", disable=is_quiet(True))
     faults = [fault for _, found in steps for fault in found]
     pairs = sum(shard["pairs"] for shard in manifest["shards"])
     if as_json:

@@ -68,9 +68,9 @@ def write_times(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in sorted(folder.iterdir())}
 
 
-def faults_of(folder: Path) -> list[str]:
+def faults_of(folder: Path, *, deep: bool = True, **options) -> list[str]:
     """All that ``verify`` finds."""
-    return [fault for _, faults in verify(folder) for fault in faults]
+    return [fault for _, faults in verify(folder, deep=deep, **options) for fault in faults]
 
 
 def example_pair(pair: int, height: int = 32, width: int = 40) -> tuple[np.ndarray, np.ndarray, dict]:

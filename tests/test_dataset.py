@@ -445,3 +445,45 @@ def test_a_data_set_can_be_pickled_after_it_was_read_from(made):
         assert str(len(data)) in repr(data)
         with pytest.raises(TypeError):
             data[0:2]
+
+
+# How it is verified ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_faults_come_in_the_order_of_the_shards(copy, workers):
+    for index in range(3):
+        flip(copy / f"shard-{index:05d}.h5")
+    names = [name for name, faults in verify(copy, workers=workers) if faults]
+    assert names == [f"shard-{index:05d}.h5" for index in range(3)]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda path: flip(path), lambda path: os.truncate(path, 50), lambda path: path.write_bytes(b"")]
+)
+def test_a_damaged_cache_entry_is_found(tmp_path, damage):
+    make(write_photos(tmp_path / "photos"), tmp_path / "set", tmp_path / "cache")
+    entry = sorted((tmp_path / "cache").rglob("*.regions"))[1]
+    assert faults_of(tmp_path / "set", cache=tmp_path / "cache") == []
+    damage(entry)
+    assert faults_of(tmp_path / "set", cache=tmp_path / "cache") == [
+        f"{entry}: damaged; delete it, and the proposals are computed again"
+    ]
+
+
+def test_a_missing_cache_is_no_fault_and_is_not_made(made, tmp_path):
+    assert faults_of(made, cache=tmp_path / "cache") == []
+    assert not (tmp_path / "cache").exists()
+
+
+def test_what_only_decoding_tells_takes_a_deep_verify(tmp_path):
+    folder = forged(tmp_path, ONE_CLASS["all"])
+    assert faults_of(folder, deep=False) == []
+    assert len(faults_of(folder, deep=True)) == 1
+
+
+def flip(path: Path) -> None:
+    """Flip one bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)

@@ -385,7 +385,7 @@ def test_a_folder_that_is_not_ours_is_refused_and_left_alone(made, tmp_path, nam
 
 def test_a_folder_in_use_is_refused(made, copy):
     former = write_times(copy)
-    with locked(copy), pytest.raises(OutputError, match="another blurgen .* is writing here"):
+    with locked(copy), pytest.raises(OutputError, match=r"another blurgen .* is writing here"):
         remake(made, copy)
     assert write_times(copy) == former
     remake(made, copy)

@@ -103,8 +103,7 @@ def test_consecutive_pairs_share_photo_crop_region_and_mask_but_not_the_blur(fou
 
 def test_the_masks_of_a_scene_are_the_same_bytes_in_the_shard(fours):
     with Shard(fours / "shard-00000.h5") as shard:
-        offsets = shard.file["mask_offsets"][:].tolist()
-        blobs = [shard.file["mask_bytes"][offsets[i] : offsets[i + 1]].tobytes() for i in range(4)]
+        blobs = [shard.stored("mask", index) for index in range(4)]
     assert len(set(blobs)) == 1
 
 

@@ -160,7 +160,7 @@ def test_what_is_written_comes_back(tmp_path):
 def test_a_jpeg_shard_can_be_read_with_plain_h5py(shard_path):
     with h5py.File(shard_path) as file:
         assert set(file) == {"image_bytes", "image_offsets", "mask_bytes", "mask_offsets", "provenance"}
-        assert dict(file.attrs) == {"format": "blurgen-shard", "schema_version": SCHEMA_VERSION, "codec": "jpeg"}
+        assert dict(file.attrs) == {"format": b"blurgen-shard", "schema_version": SCHEMA_VERSION, "codec": b"jpeg"}
         table = file["provenance"][:]
         assert table.dtype.names == tuple(PROVENANCE_FIELDS)
         assert table["pair"].tolist() == [0, 1, 2]

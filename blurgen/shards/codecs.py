@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from typing import Literal
 
@@ -70,9 +71,12 @@ def _codec_for(image: np.ndarray, codec: Codec) -> str:
 
 
 def decode_image(data: np.ndarray, codec: str, shape: tuple[int, int, int], dtype: str) -> np.ndarray:
-    """Decode to (H, W, C) of the ``shape`` and ``dtype`` that the provenance states, or raise ShardError."""
+    """Decode (n,) uint8 to (H, W, C) of the ``shape`` and ``dtype`` that the provenance states, or raise ShardError.
+
+    Raw images are views of ``data`` where that may be written to.
+    """
     if codec in ("raw", "zlib"):
-        image = _unpack(data.tobytes(), shape, dtype, packed=codec == "zlib", what="an image")
+        image = _unpack(data, shape, dtype, packed=codec == "zlib", what="an image")
     else:
         image = _decode_file(data, codec, shape, dtype)
     if dtype == "float32" and not np.isfinite(image).all():
@@ -127,7 +131,7 @@ def encode_mask(mask: np.ndarray) -> bytes:
 def decode_mask(data: np.ndarray, shape: tuple[int, int], what: str = "a mask") -> np.ndarray:
     """Decode to (H, W) bool, or raise ShardError that names ``what``. Never unpacks more than ``shape`` holds."""
     pixels = shape[0] * shape[1]
-    bits = _unpack(data.tobytes(), ((pixels + 7) // 8,), "uint8", packed=True, what=what)
+    bits = _unpack(data, ((pixels + 7) // 8,), "uint8", packed=True, what=what)
     return np.unpackbits(bits, count=pixels).view(bool).reshape(shape)
 
 
@@ -146,7 +150,7 @@ def decode_target(name: str, data: np.ndarray, shape: tuple[int, int]) -> np.nda
     what = f"a target ({name})"
     if name == "unknown":
         return decode_mask(data, shape, what)
-    target = _unpack(data.tobytes(), shape, "float16" if name == "amount" else "uint8", packed=True, what=what)
+    target = _unpack(data, shape, "float16" if name == "amount" else "uint8", packed=True, what=what)
     if not ((target >= 0) & (target < np.inf)).all() if name == "amount" else target.max() > 2:
         raise ShardError(f"{what} holds values that it can't have")
     return target
@@ -165,19 +169,19 @@ def _pack(array: np.ndarray) -> bytes:
     return zlib.compress(items.T.tobytes(), 1)
 
 
-def _unpack(data: bytes, shape: tuple[int, ...], dtype: str, *, packed: bool, what: str) -> np.ndarray:
+def _unpack(data: np.ndarray, shape: tuple[int, ...], dtype: str, *, packed: bool, what: str) -> np.ndarray:
     """The inverse of ``_pack`` or, if not ``packed``, of plain bytes. Never unpacks more than ``shape`` holds."""
     little = np.dtype(dtype).newbyteorder("<")
-    length = int(np.prod(shape)) * little.itemsize
+    length = math.prod(shape) * little.itemsize
     if packed:
         unpacker = zlib.decompressobj()
         try:
-            data = unpacker.decompress(data, length + 1)
+            unpacked = unpacker.decompress(data, length + 1)
         except zlib.error:
-            data = b""
-        if len(data) != length or not unpacker.eof or unpacker.unused_data:
+            unpacked = b""
+        if len(unpacked) != length or not unpacker.eof or unpacker.unused_data:
             raise ShardError(f"{what} can't be decoded")
-        data = np.frombuffer(data, np.uint8).reshape(little.itemsize, -1).T.tobytes()
+        data = np.frombuffer(unpacked, np.uint8).reshape(little.itemsize, -1).T.flatten()
     if len(data) != length:
         raise ShardError(f"{what} has another size than its provenance says")
-    return np.frombuffer(data, little).reshape(shape).astype(dtype)
+    return data.view(little).reshape(shape).astype(dtype, copy=not data.flags.writeable)

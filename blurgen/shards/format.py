@@ -13,6 +13,8 @@ from blurgen.kernels import BlurParams
 
 SCHEMA_VERSION = 3
 READABLE_VERSIONS = (2, 3)
+FIXED_LENGTH_SINCE = 3
+"""The schema version since which the attributes are strings of fixed length."""
 FORMAT_NAME = "blurgen-shard"
 MANIFEST_NAME = "manifest.json"
 RECIPE_NAME = "recipe.toml"

@@ -77,9 +77,9 @@ class ShardBuilder:
         table = self._table(provenance)
         buffer = io.BytesIO()
         with h5py.File("shard", "w", driver="core", backing_store=False, libver=("earliest", "v110")) as file:
-            file.attrs["format"] = FORMAT_NAME
+            file.attrs["format"] = np.bytes_(FORMAT_NAME)
             file.attrs["schema_version"] = SCHEMA_VERSION
-            file.attrs["codec"] = self.storage.codec
+            file.attrs["codec"] = np.bytes_(self.storage.codec)
             for name in blobs[0]:
                 stored = [row[name] for row in blobs]
                 if name == "image" and self.storage.codec == "raw":

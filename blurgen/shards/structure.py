@@ -1,0 +1,163 @@
+"""What is where in a shard that someone else may have made: nothing is believed before it is checked.
+
+h5py reads the structure and the small tables once. The large arrays are contiguous, so that all a pair needs is to be
+read from its place in the file: faster than by h5py, from any thread, and nothing of HDF5 is left to be exploited.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from blurgen.errors import ShardError
+from blurgen.shards.format import (
+    FIXED_LENGTH_SINCE,
+    FORMAT_NAME,
+    MAX_PAIRS,
+    PAIR_CODECS,
+    READABLE_VERSIONS,
+    SCHEMA_VERSION,
+    TARGETS,
+)
+from blurgen.shards.table import check_words, read_provenance
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A shard's tables, and where its pairs lie.
+
+    Attributes
+    ----------
+    provenance : ndarray of shape (n,)
+        The table, with the columns of this schema version.
+    places : dict
+        "image", "mask" and each target -> n + 1 places in the file, in bytes: pair i lies from places[i] to
+        places[i + 1].
+    """
+
+    codec: str
+    targets: tuple[str, ...]
+    provenance: np.ndarray
+    places: dict[str, list[int]]
+
+
+def read_structure(path: Path) -> Structure:
+    """Check everything that can be checked without decoding a pair. Raises ShardError that does not name the file."""
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ShardError(f"not a readable HDF5 file ({one_line(error)})") from None
+    with file:
+        try:
+            return _checked(file)
+        except ShardError:
+            raise
+        except Exception as error:  # h5py raises almost any type on a damaged file
+            raise ShardError(f"damaged ({type(error).__name__}: {one_line(error)})") from None
+
+
+def _checked(file: h5py.File) -> Structure:
+    version, codec = _read_attributes(file)
+    targets = tuple(name for name in TARGETS if f"{name}_bytes" in file)
+    blobs = [*(() if codec == "raw" else ("image",)), "mask", *targets]
+    expected = {f"{name}_{part}" for name in blobs for part in ("bytes", "offsets")} | {"provenance"}
+    expected |= {"images"} if codec == "raw" else set()
+    if set(file) != expected:
+        raise ShardError(f"holds {', '.join(sorted(file))[:200]}; expected {', '.join(sorted(expected))}")
+    found = {name: _plain_dataset(file, name) for name in sorted(expected)}
+    provenance = read_provenance(found["provenance"], version)
+    check_words(provenance, "codec", PAIR_CODECS[codec])
+    places = {name: _places(found[f"{name}_bytes"], found[f"{name}_offsets"], name, len(provenance)) for name in blobs}
+    if codec == "raw":
+        places["image"] = _raw_places(found["images"], provenance)
+    return Structure(codec, targets, provenance, places)
+
+
+def _read_attributes(file: h5py.File) -> tuple[int, str]:
+    """Schema version and codec."""
+    version = _read_attribute(file, "schema_version")
+    if version not in READABLE_VERSIONS:
+        raise ShardError(
+            f"not a blurgen shard, or of schema version {version!s:.20}; this blurgen reads "
+            f"{READABLE_VERSIONS[0]} to {SCHEMA_VERSION}: make the data set again, or take another blurgen"
+        )
+    if version < FIXED_LENGTH_SINCE:
+        return version, _former_codec(file)
+    if _read_attribute(file, "format") != FORMAT_NAME:
+        raise ShardError("not a blurgen shard")
+    codec = _read_attribute(file, "codec")
+    if codec not in PAIR_CODECS:
+        raise ShardError("unknown codec")
+    return version, codec
+
+
+def _read_attribute(file: h5py.File, name: str) -> str | int | None:
+    """A single string of fixed length or whole number; None for anything else.
+
+    Damaged strings of variable length, which lie in a heap of their own, can hang or crash the HDF5 library.
+    """
+    if name not in file.attrs:
+        return None
+    attribute = file.attrs.get_id(name)
+    if attribute.shape != () or attribute.dtype.kind not in "Siu":
+        return None
+    value = file.attrs[name]
+    return int(value) if isinstance(value, np.integer) else value.decode(errors="replace")
+
+
+def _former_codec(file: h5py.File) -> str:
+    """The codec of a shard whose own word for it is a string of variable length."""
+    if "images" in file:
+        return "raw"
+    codecs = _plain_dataset(file, "provenance").fields("codec")[:MAX_PAIRS]
+    return "jpeg" if b"jpeg" in codecs else "png"
+
+
+def _plain_dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """Refuse links, external storage, virtual data sets, filters and chunks before anything is read."""
+    if type(file.get(name, getlink=True)) is not h5py.HardLink:
+        raise ShardError(f"{name} is a link to somewhere else; refused")
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
+        raise ShardError(f"{name} is not stored in this file; refused")
+    if dataset.chunks is not None or dataset.shape is None or dataset.id.get_create_plist().get_nfilters():
+        raise ShardError(f"{name} is not a plain contiguous array; refused")
+    size = file.id.get_filesize()
+    if dataset.nbytes > size:
+        raise ShardError(f"{name} claims {dataset.nbytes} bytes, more than the file has; refused")
+    return dataset
+
+
+def _place(dataset: h5py.Dataset, name: str) -> int:
+    """Where in the file an array begins."""
+    place = dataset.id.get_offset() if dataset.nbytes else 0
+    if place is None or place + dataset.nbytes > dataset.file.id.get_filesize():
+        raise ShardError(f"{name} does not lie in the file; refused")
+    return place
+
+
+def _places(blob: h5py.Dataset, offsets: h5py.Dataset, name: str, pairs: int) -> list[int]:
+    if offsets.shape != (pairs + 1,) or offsets.dtype != np.uint64 or blob.ndim != 1 or blob.dtype != np.uint8:
+        raise ShardError(f"{name}_bytes and {name}_offsets don't fit together")
+    values = offsets[:].astype(np.int64)
+    if values[0] != 0 or values[-1] != len(blob) or (np.diff(values) < 0).any():
+        raise ShardError(f"{name}_offsets don't rise from 0 to the end of {name}_bytes")
+    return (_place(blob, f"{name}_bytes") + values).tolist()
+
+
+def _raw_places(images: h5py.Dataset, provenance: np.ndarray) -> list[int]:
+    kinds = np.unique(provenance[["height", "width", "channels", "dtype"]])
+    height, width, channels, dtype = kinds[0].item()
+    same = images.shape == (len(provenance), height, width, channels) and images.dtype.name == dtype.decode()
+    if len(kinds) > 1 or not same or images.dtype.byteorder == ">":
+        raise ShardError("images has another shape or type than the provenance table says")
+    each = images.nbytes // len(provenance)
+    return [_place(images, "images") + each * index for index in range(len(provenance) + 1)]
+
+
+def one_line(error: BaseException) -> str:
+    """What a library says of an error, short."""
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,112 @@
+"""The provenance table of a shard that someone else may have made: every column of its type and within its limits."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import h5py
+import numpy as np
+
+from blurgen.errors import ShardError
+from blurgen.shards.format import (
+    BLUR_LIMITS,
+    BLURRED_SHARES,
+    LEAST_SMOOTHNESS_PX,
+    MAX_IMAGE_BYTES,
+    MAX_PAIRS,
+    MAX_PIXELS,
+    MIXED_SHARES,
+    PHOTO_ID_BYTES_MAX,
+    PREFIXES,
+    PROVENANCE_LIMITS,
+    PROVENANCE_TEXTS,
+    PROVENANCE_WORDS,
+    columns,
+    provenance_dtype,
+)
+
+
+def read_provenance(dataset: h5py.Dataset, version: int) -> np.ndarray:
+    """The table of a shard of schema ``version``, checked, with the columns of this version: (n,) structured.
+
+    Raises ShardError.
+    """
+    dtype = dataset.dtype
+    if dtype.names != columns(version) or dataset.ndim != 1 or not 0 < len(dataset) <= MAX_PAIRS:
+        raise ShardError("the provenance table has other columns than this schema version")
+    expected = provenance_dtype(min(dtype["photo"].itemsize, PHOTO_ID_BYTES_MAX), version)
+    for name in expected.names:
+        if dtype[name] != expected[name]:
+            raise ShardError(f"column {name} of the provenance table has type {dtype[name]}; expected {expected[name]}")
+    if dtype != expected:
+        raise ShardError("the provenance table has gaps between its columns")
+    table = _in_this_version(dataset[:])
+    _check_values(table)
+    pixels = table["height"].astype(np.int64) * table["width"]
+    if pixels.max() > MAX_PIXELS or (pixels * table["channels"] * _item_bytes(table)).max() > MAX_IMAGE_BYTES:
+        raise ShardError("the provenance table holds an impossible image size")
+    if (np.diff(table["pair"]) != 1).any():
+        raise ShardError("the pairs of the provenance table are not numbered one after the other")
+    return table
+
+
+def _in_this_version(table: np.ndarray) -> np.ndarray:
+    """The table with the columns that its schema version did not have yet."""
+    whole = np.zeros(len(table), provenance_dtype(table.dtype["photo"].itemsize))
+    if table.dtype == whole.dtype:
+        return table
+    for name in table.dtype.names:
+        whole[name] = table[name]
+    whole["origin_pair"], whole["reach_px"] = table["pair"], -1
+    return whole
+
+
+def _check_values(table: np.ndarray) -> None:
+    """Every column: numbers within their limits, text that is text, blurs that can be made again."""
+    for name, limits in PROVENANCE_LIMITS.items():
+        _check_limits(table, name, limits)
+    for name, encoding in PROVENANCE_TEXTS.items():
+        _check_text(table, name, encoding)
+    for name, words in PROVENANCE_WORDS.items():
+        check_words(table, name, words)
+    for kind in np.unique(table["mask_kind"]):
+        _check_limits(table[table["mask_kind"] == kind], "blurred_share", BLURRED_SHARES.get(kind, MIXED_SHARES))
+    for prefix in PREFIXES:
+        _check_blurs(table, prefix)
+
+
+def _check_blurs(table: np.ndarray, prefix: str) -> None:
+    """Of each kind the numbers it uses are within their limits, and the others 0."""
+    check_words(table, f"{prefix}blur_kind", tuple(BLUR_LIMITS))
+    numbers = sorted(set(chain.from_iterable(BLUR_LIMITS.values())))
+    for kind, limits in BLUR_LIMITS.items():
+        rows = table[table[f"{prefix}blur_kind"] == kind]
+        for name in numbers if len(rows) else ():
+            _check_limits(rows, prefix + name, limits.get(name, (0, 0)))
+    elastic = table[table[f"{prefix}elastic_px"] > 0]
+    _check_limits(elastic, f"{prefix}elastic_smoothness_px", (LEAST_SMOOTHNESS_PX, np.inf))
+
+
+def check_words(table: np.ndarray, name: str, words: tuple[bytes, ...]) -> None:
+    """Raise ShardError unless all that a column holds is one of ``words``."""
+    if not np.isin(table[name], words).all():
+        raise ShardError(f"column {name} of the provenance table holds an unknown word")
+
+
+def _item_bytes(table: np.ndarray) -> np.ndarray:
+    """Bytes of one value of each pair's image."""
+    return np.select([table["dtype"] == b"uint8", table["dtype"] == b"uint16"], [1, 2], 4)
+
+
+def _check_limits(rows: np.ndarray, name: str, limits: tuple[float, float]) -> None:
+    good = (rows[name] >= limits[0]) & (rows[name] <= limits[1])  # not of NaN
+    if not good.all():
+        row = rows[np.argmin(good)]
+        raise ShardError(f"column {name} of the provenance table is {row[name]} for pair {row['pair']}; impossible")
+
+
+def _check_text(table: np.ndarray, name: str, encoding: str) -> None:
+    try:
+        b"\n".join(np.unique(table[name]).tolist()).decode(encoding)
+    except UnicodeDecodeError:
+        raise ShardError(f"column {name} of the provenance table is not {encoding.upper()} text") from None

@@ -6,6 +6,7 @@ read from its place in the file: faster than by h5py, from any thread, and nothi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def _checked(file: h5py.File) -> Structure:
     expected = {f"{name}_{part}" for name in blobs for part in ("bytes", "offsets")} | {"provenance"}
     expected |= {"images"} if codec == "raw" else set()
     if set(file) != expected:
-        raise ShardError(f"holds {', '.join(sorted(file))[:200]}; expected {', '.join(sorted(expected))}")
+        raise ShardError(f"holds {', '.join(map(ascii, sorted(file)))[:200]}; expected {', '.join(sorted(expected))}")
     found = {name: _plain_dataset(file, name) for name in sorted(expected)}
     provenance = read_provenance(found["provenance"], version)
     check_words(provenance, "codec", PAIR_CODECS[codec])
@@ -125,16 +126,21 @@ def _plain_dataset(file: h5py.File, name: str) -> h5py.Dataset:
         raise ShardError(f"{name} is not stored in this file; refused")
     if dataset.chunks is not None or dataset.shape is None or dataset.id.get_create_plist().get_nfilters():
         raise ShardError(f"{name} is not a plain contiguous array; refused")
-    size = file.id.get_filesize()
-    if dataset.nbytes > size:
-        raise ShardError(f"{name} claims {dataset.nbytes} bytes, more than the file has; refused")
+    if _bytes_of(dataset) > file.id.get_filesize():
+        raise ShardError(f"{name} claims {_bytes_of(dataset)} bytes, more than the file has; refused")
     return dataset
+
+
+def _bytes_of(dataset: h5py.Dataset) -> int:
+    """As ``dataset.nbytes``, which builds the dtype anew each time."""
+    return math.prod(dataset.shape) * dataset.id.get_type().get_size()
 
 
 def _place(dataset: h5py.Dataset, name: str) -> int:
     """Where in the file an array begins."""
-    place = dataset.id.get_offset() if dataset.nbytes else 0
-    if place is None or place + dataset.nbytes > dataset.file.id.get_filesize():
+    size = _bytes_of(dataset)
+    place = dataset.id.get_offset() if size else 0
+    if place is None or place + size > dataset.file.id.get_filesize():
         raise ShardError(f"{name} does not lie in the file; refused")
     return place
 

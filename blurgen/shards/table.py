@@ -25,6 +25,8 @@ from blurgen.shards.format import (
     provenance_dtype,
 )
 
+_EVERYWHERE = slice(None)
+
 
 def read_provenance(dataset: h5py.Dataset, version: int) -> np.ndarray:
     """The table of a shard of schema ``version``, checked, with the columns of this version: (n,) structured.
@@ -52,9 +54,9 @@ def read_provenance(dataset: h5py.Dataset, version: int) -> np.ndarray:
 
 def _in_this_version(table: np.ndarray) -> np.ndarray:
     """The table with the columns that its schema version did not have yet."""
-    whole = np.zeros(len(table), provenance_dtype(table.dtype["photo"].itemsize))
-    if table.dtype == whole.dtype:
+    if table.dtype.names == columns():
         return table
+    whole = np.zeros(len(table), provenance_dtype(table.dtype["photo"].itemsize))
     for name in table.dtype.names:
         whole[name] = table[name]
     whole["origin_pair"], whole["reach_px"] = table["pair"], -1
@@ -69,8 +71,9 @@ def _check_values(table: np.ndarray) -> None:
         _check_text(table, name, encoding)
     for name, words in PROVENANCE_WORDS.items():
         check_words(table, name, words)
-    for kind in np.unique(table["mask_kind"]):
-        _check_limits(table[table["mask_kind"] == kind], "blurred_share", BLURRED_SHARES.get(kind, MIXED_SHARES))
+    for kind in set(table["mask_kind"].tolist()):
+        limits = BLURRED_SHARES.get(kind, MIXED_SHARES)
+        _check_limits(table, "blurred_share", limits, where=table["mask_kind"] == kind)
     for prefix in PREFIXES:
         _check_blurs(table, prefix)
 
@@ -79,17 +82,17 @@ def _check_blurs(table: np.ndarray, prefix: str) -> None:
     """Of each kind the numbers it uses are within their limits, and the others 0."""
     check_words(table, f"{prefix}blur_kind", tuple(BLUR_LIMITS))
     numbers = sorted(set(chain.from_iterable(BLUR_LIMITS.values())))
-    for kind, limits in BLUR_LIMITS.items():
-        rows = table[table[f"{prefix}blur_kind"] == kind]
-        for name in numbers if len(rows) else ():
-            _check_limits(rows, prefix + name, limits.get(name, (0, 0)))
-    elastic = table[table[f"{prefix}elastic_px"] > 0]
-    _check_limits(elastic, f"{prefix}elastic_smoothness_px", (LEAST_SMOOTHNESS_PX, np.inf))
+    for kind in set(table[f"{prefix}blur_kind"].tolist()):
+        where = table[f"{prefix}blur_kind"] == kind
+        for name in numbers:
+            _check_limits(table, prefix + name, BLUR_LIMITS[kind].get(name, (0, 0)), where)
+    elastic = table[f"{prefix}elastic_px"] > 0
+    _check_limits(table, f"{prefix}elastic_smoothness_px", (LEAST_SMOOTHNESS_PX, np.inf), elastic)
 
 
 def check_words(table: np.ndarray, name: str, words: tuple[bytes, ...]) -> None:
     """Raise ShardError unless all that a column holds is one of ``words``."""
-    if not np.isin(table[name], words).all():
+    if not set(table[name].tolist()) <= set(words):
         raise ShardError(f"column {name} of the provenance table holds an unknown word")
 
 
@@ -98,15 +101,17 @@ def _item_bytes(table: np.ndarray) -> np.ndarray:
     return np.select([table["dtype"] == b"uint8", table["dtype"] == b"uint16"], [1, 2], 4)
 
 
-def _check_limits(rows: np.ndarray, name: str, limits: tuple[float, float]) -> None:
-    good = (rows[name] >= limits[0]) & (rows[name] <= limits[1])  # not of NaN
-    if not good.all():
-        row = rows[np.argmin(good)]
+def _check_limits(
+    table: np.ndarray, name: str, limits: tuple[float, float], where: np.ndarray | slice = _EVERYWHERE
+) -> None:
+    values = table[name][where]
+    if values.size and not (values.min() >= limits[0] and values.max() <= limits[1]):  # not of NaN
+        row = table[where][np.argmin((values >= limits[0]) & (values <= limits[1]))]
         raise ShardError(f"column {name} of the provenance table is {row[name]} for pair {row['pair']}; impossible")
 
 
 def _check_text(table: np.ndarray, name: str, encoding: str) -> None:
     try:
-        b"\n".join(np.unique(table[name]).tolist()).decode(encoding)
+        b"\n".join(set(table[name].tolist())).decode(encoding)
     except UnicodeDecodeError:
         raise ShardError(f"column {name} of the provenance table is not {encoding.upper()} text") from None

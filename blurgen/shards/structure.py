@@ -7,6 +7,7 @@ read from its place in the file: faster than by h5py, from any thread, and nothi
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,7 @@ class Structure:
 
 def read_structure(path: Path) -> Structure:
     """Check everything that can be checked without decoding a pair. Raises ShardError that does not name the file."""
+    _check_superblock(path)
     try:
         file = h5py.File(path, "r", locking=False)
     except (OSError, RuntimeError, ValueError) as error:
@@ -58,6 +60,26 @@ def read_structure(path: Path) -> Structure:
             raise
         except Exception as error:  # h5py raises almost any type on a damaged file
             raise ShardError(f"damaged ({type(error).__name__}: {one_line(error)})") from None
+
+
+def _check_superblock(path: Path) -> None:
+    """Refuse another beginning of the file than the one we write.
+
+    The HDF5 library believes the sizes that stand there, and would take gigabytes for what a damaged address points to.
+    """
+    with open(path, "rb") as file:
+        head, size = file.read(56), file.seek(0, os.SEEK_END)
+    if head[:8] != _SIGNATURE:
+        raise ShardError("not an HDF5 file")
+    if head[8:16] != _VERSIONS or head[24:40] != bytes(8) + _UNDEFINED or head[48:56] != _UNDEFINED:
+        raise ShardError("the first bytes are not those of a shard; refused")
+    if int.from_bytes(head[40:48], "little") != size:
+        raise ShardError(f"has {size} bytes, not as many as were written: cut short, or grown")
+
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_VERSIONS = bytes([0, 0, 0, 0, 0, 8, 8, 0])  # of the superblock and what it describes; 8 bytes an address, 8 a size
+_UNDEFINED = b"\xff" * 8  # an address that points nowhere
 
 
 def _checked(file: h5py.File) -> Structure:

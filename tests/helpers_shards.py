@@ -81,7 +81,8 @@ def example_pair(pair: int, height: int = 32, width: int = 40) -> tuple[np.ndarr
     provenance = {name: value for name, value in provenance.items() if name not in ("codec", "dtype", "channels")}
     numbers = {"pair": pair, "seed": 2**63 - 1, "height": height, "width": width, "score": 0.5, "sigma_px": 1 / 3}
     possible = {"crop_height": 32, "crop_width": 40, "blurred_share": mask.mean(), "highlight_gain": 1.0}
-    possible |= {"blur_kind": "gaussian", "second_blur_kind": "none"}
+    possible |= {"blur_kind": "gaussian", "second_blur_kind": "none", "mask_kind": "proposal"}
+    possible |= {"second_mask_kind": "none", "fill": "telea"}
     return photo_crop(pair, height, width), mask, provenance | numbers | possible | {"photo": f"Füße/{pair}.jpg"}
 
 

@@ -391,6 +391,7 @@ NOT_OF_A_GAUSSIAN += ("turn_deg", "zoom", "centre_y", "centre_x")
         *({"blur_kind": kind} for kind in (b"evil", b"\xff", b"", b"Gaussian")),
         *({name: b"\xff"} for name in ("photo", "photo_sha256", "mask_kind", "fill")),
         *({name: b"\xff"} for name in ("mask_photo", "second_mask_kind")),
+        *({name: b"other"} for name in ("mask_kind", "second_mask_kind", "fill")),
         *({name: np.nan} for name in ("sharpness", "second_share", "highlight_gain", "noise_sigma", "second_score")),
         *({name: value} for name in ("sharpness", "second_share", "mask_share", "mask_x") for value in (-0.1, 1.1)),
         *({"highlight_gain": value} for value in (0, 0.99, 1001)),

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from blurgen.fill import FILLS
 from blurgen.kernels import BlurParams
+from blurgen.masks import KINDS, WHOLE
 
 SCHEMA_VERSION = 3
 READABLE_VERSIONS = (2, 3)
@@ -127,16 +129,18 @@ PROVENANCE_LIMITS = {
 }
 """Column -> the least and the greatest value it may hold. NaN is outside of any."""
 
-PROVENANCE_WORDS = {"dtype": (b"uint8", b"uint16", b"float32")}
+PROVENANCE_WORDS = {
+    "dtype": (b"uint8", b"uint16", b"float32"),
+    "mask_kind": tuple(kind.encode() for kind in (*KINDS, *WHOLE)),
+    "second_mask_kind": tuple(kind.encode() for kind in (*KINDS, "none")),
+    "fill": tuple(kind.encode() for kind in FILLS),
+}
 """Column -> the words it may hold."""
 
 PAIR_CODECS = {"jpeg": (b"jpeg", b"png", b"zlib"), "png": (b"png", b"zlib"), "raw": (b"raw",)}
 """Codec of a shard, which is the recipe's -> the words that the column ``codec`` of its pairs may hold."""
 
-PROVENANCE_TEXTS = {
-    **{"photo": "utf-8", "mask_photo": "utf-8", "photo_sha256": "ascii", "fill": "ascii"},
-    **{"mask_kind": "ascii", "second_mask_kind": "ascii"},
-}
+PROVENANCE_TEXTS = {"photo": "utf-8", "mask_photo": "utf-8", "photo_sha256": "ascii"}
 """Column -> the encoding of its text."""
 
 BLURRED_SHARES = {b"all-sharp": (0, 0), b"all-blurred": (_ABOVE_0, 1)}  # the middle of a zoom stays sharp

@@ -10,6 +10,7 @@ import click
 
 from blurgen import __version__
 from blurgen.errors import BlurgenError
+from blurgen_cli.freeze import freeze
 from blurgen_cli.info import info
 from blurgen_cli.make import make
 from blurgen_cli.options import printable
@@ -76,5 +77,5 @@ def main() -> None:
     _open_closed_streams()
 
 
-for command in (make, info, verify, preview, recipes):
+for command in (make, info, verify, freeze, preview, recipes):
     main.add_command(command)

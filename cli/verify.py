@@ -30,7 +30,7 @@ def verify(shards, deep, workers, cache, as_json) -> None:
 
     manifest = read_manifest(shards)
     found = check(shards, deep=deep, workers=workers, cache=cache or default_cache())
-    steps = tqdm(found, total=2 + len(manifest["shards"]), desc="verify", unit="shard", disable=is_quiet(True))
+    steps = tqdm(found, total=3 + len(manifest["shards"]), desc="verify", unit="shard", disable=is_quiet(True))
     faults = [fault for _, found in steps for fault in found]
     pairs = sum(shard["pairs"] for shard in manifest["shards"])
     if as_json:

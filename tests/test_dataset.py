@@ -144,7 +144,7 @@ def test_a_shard_that_is_gone_or_another_one_is_refused_when_it_is_used(copy):
 
 
 def test_a_sound_data_set_has_no_fault(made):
-    names = ["manifest.json", "shard-00000.h5", "shard-00001.h5", "shard-00002.h5"]
+    names = ["manifest.json", "frozen.json", "shard-00000.h5", "shard-00001.h5", "shard-00002.h5"]
     assert list(verify(made)) == [(name, []) for name in names]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from blurgen.dataset.documents import MAKE_AGAIN, REPLACE
 from blurgen.dataset.manifest import read_manifest
 from blurgen.dataset.receipts import read_receipt
+from blurgen.dataset.seal import SEAL_NAME, seal_faults
 from blurgen.errors import ShardError
 from blurgen.files import sha256_file
 from blurgen.regions import damaged_regions
@@ -22,7 +23,8 @@ from blurgen.shards.reader import Shard, is_file
 def verify(
     folder: str | Path, *, deep: bool = False, workers: int | None = None, cache: str | Path | None = None
 ) -> Iterator[tuple[str, list[str]]]:
-    """Check a data set: yields (name, faults) for the manifest, each shard in order and, if asked for, the cache.
+    """Check a data set: yields (name, faults) for manifest, seal, each shard in order and, if asked
+    for, the cache.
 
     Checks the manifest's digest, the seal of a frozen set, each shard's sha256 and counts against receipt and manifest,
     its structure and every row of its provenance. Memory does not grow with the data set.
@@ -45,6 +47,7 @@ def verify(
     folder = Path(folder)
     manifest = read_manifest(folder)
     yield MANIFEST_NAME, _manifest_faults(folder, manifest)
+    yield SEAL_NAME, seal_faults(folder, manifest)
     firsts = accumulate((shard["pairs"] for shard in manifest["shards"]), initial=0)
     check = partial(_shard_faults, folder, manifest, deep=deep)
     pool = ThreadPoolExecutor(workers or os.cpu_count())

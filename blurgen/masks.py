@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,8 @@ FOUND = ("proposal", "object", "largest-object")
 KINDS = (*FOUND, "other-photo", "half-plane", "ellipse")
 WHOLE = ("all-sharp", "all-blurred")
 """Kinds that stand for a pair of one class."""
+ASPECT_RANGE = (0.4, 1.0)
+"""Of the axes of an ellipse."""
 
 
 class MaskParams(Params):
@@ -98,6 +101,15 @@ class Region:
 NO_REGION = Region("none")
 
 
+def region_from(row: Mapping[str, Any], prefix: str = "") -> Region:
+    """The region that a row of provenance describes: the inverse of ``Region.to_row``.
+
+    Numbers may be numpy's; other columns of the row are ignored. KeyError where one is missing.
+    """
+    kinds = {"mask_kind": str, "region": int}
+    return Region(**{one.name: kinds.get(one.name, float)(row[prefix + one.name]) for one in fields(Region)})
+
+
 def largest_object(label_map: np.ndarray) -> Proposals:
     """The largest connected component of the largest annotated object (section 2.1.1 of the paper), as one region.
 
@@ -163,9 +175,9 @@ def sample_region(
     share = low + share * (high - low)
     if kind == "half-plane":
         return Region(kind, mask_angle_deg=360 * angle, mask_share=share)
-    return Region(
-        kind, mask_angle_deg=180 * angle, mask_share=share, mask_aspect=0.4 + 0.6 * aspect, mask_y=y, mask_x=x
-    )
+    flattest, roundest = ASPECT_RANGE
+    aspect = flattest + aspect * (roundest - flattest)
+    return Region(kind, mask_angle_deg=180 * angle, mask_share=share, mask_aspect=aspect, mask_y=y, mask_x=x)
 
 
 def _cumulative(scores: np.ndarray, temperature: float) -> np.ndarray:

@@ -6,8 +6,9 @@ Plain numbers are drawn first, each stage from its own generator; the scene is a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from blurgen.camera.noise import Noise, estimate_noise
 from blurgen.errors import ArgumentError
 from blurgen.geometry import Crop, crop_photo, sample_crop
-from blurgen.masks import NO_REGION, WHOLE, Donor, Region, refusal, region_mask, sample_region
+from blurgen.masks import NO_REGION, WHOLE, Donor, Region, refusal, region_from, region_mask, sample_region
 from blurgen.proposals import Proposals
 from blurgen.recipe import Recipe
 from blurgen.texture import sharpness
@@ -38,21 +39,58 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Draw:
-    """The plain numbers of one scene.
+class Layout:
+    """The plain numbers of one scene: drawn, or read back from a row of provenance.
 
-    ``near`` says of the first and of the second region whether it lies in front of what is around it.
+    ``second`` is ``NO_REGION`` where one region is blurred or none; ``near`` says of the first and of the second region
+    whether it lies in front of what is around it.
     """
 
     crop: Crop
     region: Region
     inverted: bool
-    wants_second: bool
+    second: Region
     near: tuple[bool, bool]
     attempt: int
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Layout:
+        """The layout that a row of provenance describes. KeyError where a column is missing."""
+        return cls(
+            crop=Crop(**{one.name: int(row[one.name]) for one in fields(Crop)}),
+            region=region_from(row),
+            inverted=bool(row["inverted"]),
+            second=region_from(row, "second_"),
+            near=(bool(row["near"]), bool(row["second_near"])),
+            attempt=int(row["attempt"]),
+        )
 
-@dataclass(frozen=True)
+
+class View:
+    """One crop of a photo of ``photo_shape`` (H, W), and what regions look like in it. Each is worked out once."""
+
+    def __init__(self, offer: Offer, photo_shape: tuple[int, int], crop: Crop) -> None:
+        self.offer, self.photo_shape, self.crop = offer, photo_shape, crop
+        self._masks: dict[Region, np.ndarray] = {}
+
+    def mask(self, region: Region) -> np.ndarray:
+        """A region in the frame of the stored image: (crop.height, crop.width) bool, not to be changed."""
+        if region not in self._masks:
+            found, donor = self.offer.found, self.offer.donor
+            self._masks[region] = region_mask(region, found, donor, self.photo_shape, self.crop)
+        return self._masks[region]
+
+    def masks(self, layout: Layout) -> list[np.ndarray]:
+        """What a layout blurs: one region or two that don't overlap, (H, W) bool each; none if all stays sharp."""
+        if layout.region.mask_kind in WHOLE:
+            everything = np.ones((self.crop.height, self.crop.width), bool)
+            return [everything] if layout.region.mask_kind == "all-blurred" else []
+        region = self.mask(layout.region)
+        first = ~region if layout.inverted else region
+        return [first] if layout.second.mask_kind == NO_REGION.mask_kind else [first, self.mask(layout.second) & ~first]
+
+
+@dataclass(frozen=True, eq=False)
 class Scene:
     """One crop of a photo and what of it will be blurred: what the pairs that share a mask have in common.
 
@@ -62,14 +100,14 @@ class Scene:
         The crop, at the size at which it is stored.
     masks : list of ndarray of shape (H, W), bool
         What is blurred: one region or two that don't overlap; none if all stays sharp.
-    second : Region
-        The numbers of the second region.
+    kept : dict
+        What making one of its pairs has worked out, for the next.
     """
 
-    draw: Draw
-    second: Region
+    layout: Layout
     sharp: np.ndarray
     masks: list[np.ndarray]
+    kept: dict = field(default_factory=dict, repr=False)
 
     @cached_property
     def sharpness(self) -> float:
@@ -99,10 +137,29 @@ def stage_rng(seed: int, pair: int, stage: str, attempt: int = 0) -> np.random.G
     )
 
 
+def make_scene(photo: np.ndarray, view: View, layout: Layout) -> Scene:
+    """The scene that plain numbers describe: a pure function of them, of the photo (H, W, C) and of its regions."""
+    return Scene(layout, crop_photo(photo, layout.crop), view.masks(layout))
+
+
+def draw_scene(photo: np.ndarray, offer: Offer, recipe: Recipe, seed: int, pair: int, attempt: int) -> Scene | str:
+    """Draw a scene and look at it: the scene, or why it is refused ("single-class", "area" or "soft")."""
+    layout, wants_second = draw_numbers(offer, photo.shape[:2], recipe, seed, pair, attempt)
+    view = View(offer, photo.shape[:2], layout.crop)
+    if layout.region.mask_kind not in WHOLE:
+        fault = refusal(view.mask(layout.region), recipe.mask)
+        if fault:
+            return fault
+    if wants_second:
+        layout = replace(layout, second=_second_region(view, layout, recipe, stage_rng(seed, pair, "second", attempt)))
+    scene = make_scene(photo, view, layout)
+    return "soft" if scene.sharpness < recipe.mask.least_sharpness else scene
+
+
 def draw_numbers(
     offer: Offer, photo_shape: tuple[int, int], recipe: Recipe, seed: int, pair: int, attempt: int
-) -> Draw:
-    """Draw the plain numbers of a scene, each stage from its own generator."""
+) -> tuple[Layout, bool]:
+    """Draw the plain numbers of a scene, each stage from its own generator, and whether it asks for a second region."""
     params, rng = recipe.mask, stage_rng(seed, pair, "mask", attempt)
     region = sample_region(offer.found, offer.donor, params, rng)
     invert, whole, second, near = rng.random(4).tolist()
@@ -110,48 +167,25 @@ def draw_numbers(
     if whole < params.p_all_sharp + params.p_all_blurred:
         region, inverted = Region(WHOLE[whole >= params.p_all_sharp]), False
     in_front = near < 0.5 if region.mask_kind == "half-plane" else not inverted
-    return Draw(
+    layout = Layout(
         crop=sample_crop(photo_shape, recipe.geometry, stage_rng(seed, pair, "crop", attempt)),
         region=region,
         inverted=inverted,
-        wants_second=second < params.p_second and region.mask_kind not in WHOLE,
+        second=NO_REGION,
         near=(recipe.camera.soft_border and in_front, recipe.camera.soft_border),
         attempt=attempt,
     )
+    return layout, second < params.p_second and region.mask_kind not in WHOLE
 
 
-def draw_scene(photo: np.ndarray, offer: Offer, recipe: Recipe, seed: int, pair: int, attempt: int) -> Scene | str:
-    """Draw a scene and look at it: the scene, or why it is refused ("single-class", "area" or "soft")."""
-    draw = draw_numbers(offer, photo.shape[:2], recipe, seed, pair, attempt)
-    second, masks = NO_REGION, _whole_masks(draw)
-    if draw.region.mask_kind not in WHOLE:
-        region = region_mask(draw.region, offer.found, offer.donor, photo.shape[:2], draw.crop)
-        fault = refusal(region, recipe.mask)
-        if fault:
-            return fault
-        masks = [~region if draw.inverted else region]
-    if draw.wants_second:
-        rng = stage_rng(seed, pair, "second", attempt)
-        second, more = _second_region(photo.shape[:2], masks[0], draw.crop, offer, recipe, rng)
-        masks += more
-    scene = Scene(draw, second, crop_photo(photo, draw.crop), masks)
-    return "soft" if scene.sharpness < recipe.mask.least_sharpness else scene
-
-
-def _whole_masks(draw: Draw) -> list[np.ndarray]:
-    everything = np.ones((draw.crop.height, draw.crop.width), bool)
-    return [everything] if draw.region.mask_kind == "all-blurred" else []
-
-
-def _second_region(
-    photo_shape: tuple[int, int], mask: np.ndarray, crop: Crop, offer: Offer, recipe: Recipe, rng: np.random.Generator
-) -> tuple[Region, list[np.ndarray]]:
-    """A region of the side that the first leaves sharp, and its mask; no mask if none fits."""
+def _second_region(view: View, layout: Layout, recipe: Recipe, rng: np.random.Generator) -> Region:
+    """A region of the side that the first leaves sharp, or ``NO_REGION`` if none fits."""
+    [mask], offer = view.masks(layout), view.offer
     sharp = mask.size - cv2.countNonZero(mask.view(np.uint8))
     least = max(recipe.mask.area_range[0] * mask.size, 1)
     for _ in range(MAX_SECOND_DRAWS):
         region = sample_region(offer.found, offer.donor, recipe.mask, rng)
-        inside = region_mask(region, offer.found, offer.donor, photo_shape, crop) & ~mask
+        inside = view.mask(region) & ~mask
         if least <= cv2.countNonZero(inside.view(np.uint8)) <= sharp - least:
-            return region, [inside]
-    return NO_REGION, []
+            return region
+    return NO_REGION

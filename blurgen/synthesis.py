@@ -12,20 +12,21 @@ from functools import lru_cache
 
 import numpy as np
 
-from blurgen.camera import CameraDraw, sample_camera
-from blurgen.camera.jpeg import can_be_jpeg, recompressed
+from blurgen.camera import CameraDraw
+from blurgen.camera.jpeg import recompressed
 from blurgen.camera.light import Light, white_level
 from blurgen.compositing import Grain, composite_far, composite_near
-from blurgen.convolution import Lens, Surround
+from blurgen.convolution import Surround
 from blurgen.errors import ArgumentError, PhotoError
-from blurgen.fill import fill_sharp_region
+from blurgen.fill import FillParams, fill_sharp_region
 from blurgen.geometry import bounds
-from blurgen.kernels import NO_BLUR, Blur, sample_blur
-from blurgen.masks import WHOLE, Donor, Region
+from blurgen.kernels import NO_BLUR, Blur
+from blurgen.masks import NO_REGION, WHOLE, Donor, Region
 from blurgen.proposals import Proposals, object_proposals
 from blurgen.recipe import Recipe
-from blurgen.scene import Offer, Scene, draw_scene, stage_rng, union
+from blurgen.scene import Offer, Scene, draw_scene, union
 from blurgen.sources.limits import MAX_LIGHT
+from blurgen.takes import Numbers, Takes, lens_of
 from blurgen.targets import make_targets, mask_picture
 
 MAX_DRAWS = 50
@@ -116,13 +117,21 @@ class Studio:
         """Pair number ``pair``: see ``synthesize``. The donor must be the same for pairs that share a mask."""
         rejected = Counter()
         for attempt in range(MAX_DRAWS):
-            takes = self._takes(seed, pair, attempt, donor)
-            made = takes if isinstance(takes, str) else takes.make(pair)
+            made = self._attempt(seed, pair, attempt, donor)
             if isinstance(made, Pair):
                 return replace(made, rejected=rejected)
             rejected[made] += 1
         why = ", ".join(f"{count} {reason}" for reason, count in rejected.items())
         raise PhotoError(f"none of {MAX_DRAWS} draws gave a pair that the recipe accepts: {why}")
+
+    def _attempt(self, seed: int, pair: int, attempt: int, donor: Donor | None) -> Pair | str:
+        """One draw: the pair, or why it is refused."""
+        takes = self._takes(seed, pair, attempt, donor)
+        if isinstance(takes, str):
+            return takes
+        made = render(takes.scene, takes.numbers(pair), self.recipe)
+        # A thin layer can be too blurred to be seen at half its strength anywhere.
+        return made if _has_its_classes(made) else "single-class"
 
     def _takes(self, seed: int, pair: int, attempt: int, donor: Donor | None) -> Takes | str:
         """The takes that a pair is one of, or why they are refused. Kept for the next pair of the same scene."""
@@ -134,122 +143,112 @@ class Studio:
         return self._kept
 
 
-class Takes:
-    """The pairs of one scene: the same crop and mask, each time blurred otherwise."""
+def _has_its_classes(made: Pair) -> bool:
+    """Whether the pair has both classes, or those that its kind of mask stands for."""
+    kind, share = made.provenance["mask_kind"], made.provenance["blurred_share"]
+    return (share > 0 or kind == "all-sharp") and (share < 1 or kind in WHOLE)
 
-    def __init__(self, scene: Scene, recipe: Recipe, seed: int, first: int) -> None:
-        self.scene, self.recipe, self.seed, self.first = scene, recipe, seed, first
-        self.lenses = [self._sample_lenses(pair) for pair in range(first, first + recipe.mask.pairs_per_mask)]
-        self._surround: tuple[float, Surround] | None = None
-        self._reach_px = max((lens.reach_px for lenses in self.lenses for lens in lenses[:1]), default=0)
 
-    def make(self, pair: int) -> Pair | str:
-        """Fill, blur, composite: pair number ``pair``, or why it is refused."""
-        scene, recipe, lenses = self.scene, self.recipe, self.lenses[pair - self.first]
-        camera = self._sample_camera(pair)
-        light, grain = Light.of_camera(scene.sharp.dtype, recipe.camera, camera.highlight_gain), self._grain(camera)
-        image, masks = scene.sharp, []
-        for mask, lens, near in zip(scene.masks, lenses, scene.draw.near, strict=False):
-            if near:
-                image, mask = composite_near(image, mask, lens, recipe.fill, light, grain)
-            else:
-                filled = self._filled(image, mask, lens, light)
-                image, mask = composite_far(image, mask, lens, filled, light, grain)
-            masks = [former & ~mask for former in masks] + [mask]
-        if camera.jpeg_quality:
-            image = recompressed(image, camera.jpeg_quality, camera.jpeg_420)
-        mask = union(masks, image.shape[:2])
-        if (masks and not mask.any()) or (mask.all() and scene.draw.region.mask_kind not in WHOLE):
-            return "single-class"  # a thin layer can be too blurred to be seen at half its strength anywhere
-        blurs = [lens.blur for lens in lenses[: len(masks)]]
-        targets = make_targets(recipe.targets, scene.sharp, list(zip(masks, blurs, strict=True)))
-        image = image.copy() if image is scene.sharp else image  # which may be a view of the caller's photo
-        return Pair(image, mask.copy(), self._provenance(pair, masks, blurs, camera, light, grain), targets=targets)
+def render(scene: Scene, numbers: Numbers, recipe: Recipe) -> Pair:
+    """Fill, convolve, composite (section 2 of the paper): a pure function, which draws nothing.
 
-    def _sample_lenses(self, pair: int) -> list[Lens]:
-        """One lens for each mask; the second blurs in the other way, defocus or motion."""
-        rng = stage_rng(self.seed, pair, "blur", self.scene.draw.attempt)
-        blurs = [sample_blur(self.recipe.blur, rng)] if self.scene.masks else []
-        if len(self.scene.masks) > 1:
-            blurs.append(sample_blur(self.recipe.blur, rng, other_than=blurs[0].type))
-        return [Lens.of(blur, self.scene.sharp.shape[:2]) for blur in blurs]
+    Parameters
+    ----------
+    scene : Scene
+        That of ``numbers.layout``: see ``make_scene``. What the pairs of a scene have in common is worked out once.
+    numbers : Numbers
+        Drawn, or read back from a row of provenance.
+    """
+    camera, lenses = numbers.camera, [lens_of(blur, scene.sharp.shape[:2]) for blur in numbers.blurs]
+    light = Light.of_camera(scene.sharp.dtype, recipe.camera, camera.highlight_gain)
+    grain = _grain(scene, camera, recipe)
+    image, masks = scene.sharp, []
+    for mask, lens, near in zip(scene.masks, lenses, scene.layout.near, strict=False):
+        if near:
+            image, mask = composite_near(image, mask, lens, recipe.fill, light, grain)
+        else:
+            reach = lens.reach_px if masks else numbers.reach_px
+            filled = _filled(scene, image, mask, reach, recipe.fill, light)
+            image, mask = composite_far(image, mask, lens, filled, light, grain)
+        masks = [former & ~mask for former in masks] + [mask]
+    if camera.jpeg_quality:
+        image = recompressed(image, camera.jpeg_quality, camera.jpeg_420)
+    mask = union(masks, image.shape[:2])
+    targets = make_targets(recipe.targets, scene.sharp, list(zip(masks, numbers.blurs, strict=True)))
+    image = image.copy() if image is scene.sharp else image  # which may be a view of the caller's photo
+    return Pair(image, mask.copy(), _provenance(scene, numbers, recipe, masks, light, grain), targets=targets)
 
-    def _sample_camera(self, pair: int) -> CameraDraw:
-        if not self.recipe.camera.draws:
-            return CameraDraw()
-        camera = sample_camera(self.recipe.camera, stage_rng(self.seed, pair, "camera"))
-        return camera if can_be_jpeg(self.scene.sharp) else replace(camera, jpeg_quality=0, jpeg_420=False)
 
-    def _grain(self, camera: CameraDraw) -> Grain | None:
-        if not self.recipe.camera.noise or not self.scene.masks or not self.scene.noise.sigma:
-            return None
-        return Grain(self.scene.noise, (camera.noise_y, camera.noise_x), self.recipe.camera.noise)
+def _filled(
+    scene: Scene, image: np.ndarray, mask: np.ndarray, reach_px: int, fill: FillParams, light: Light
+) -> Surround:
+    """What is blurred: the image with its sharp region filled, as light where need be.
 
-    def _filled(self, image: np.ndarray, mask: np.ndarray, lens: Lens, light: Light) -> Surround:
-        """What is blurred: the image with its sharp region filled, as light where need be.
+    Of the first mask it is the same for all pairs of a scene, which share one fill and one forward Fourier transform.
+    """
+    key = (reach_px, fill, *vars(light).values()) if image is scene.sharp else None
+    if key in scene.kept:
+        return scene.kept[key]
+    filled = image if mask.all() else fill_sharp_region(image, mask, reach_px, fill)
+    surround = Surround(light.of(filled) if light.changes_values else filled, bounds(mask), reach_px)
+    if key:
+        scene.kept.clear()
+        scene.kept[key] = surround
+    return surround
 
-        Of the first mask it is the same for all takes, which share one fill and one forward Fourier transform; so it
-        reaches as far as the farthest of their blurs.
-        """
-        shared = image is self.scene.sharp
-        if shared and self._surround and self._surround[0] == light.highlight_gain:
-            return self._surround[1]
-        reach = self._reach_px if shared else lens.reach_px
-        filled = image if mask.all() else fill_sharp_region(image, mask, reach, self.recipe.fill)
-        surround = Surround(light.of(filled) if light.changes_values else filled, bounds(mask), reach)
-        if shared:
-            self._surround = (light.highlight_gain, surround)
-        return surround
 
-    def _provenance(
-        self,
-        pair: int,
-        masks: list[np.ndarray],
-        blurs: list[Blur],
-        camera: CameraDraw,
-        light: Light,
-        grain: Grain | None,
-    ) -> dict:
-        draw, recipe = self.scene.draw, self.recipe
-        first, second = [*blurs, NO_BLUR, NO_BLUR][:2]
-        return {
-            "pair": pair,
-            "origin": 0,
-            "origin_pair": pair,
-            "seed": self.seed,
-            "attempt": draw.attempt,
-            **draw.crop.to_dict(),
-            "inverted": draw.inverted,
-            "mask_photo": "",
-            **draw.region.to_row(),
-            "near": draw.near[0] and len(masks) > 0,
-            "blurred_share": float(union(masks, self.scene.sharp.shape[:2]).mean()),
-            **first.to_row(),
-            **_row(self.scene.second, "second_"),
-            "second_near": draw.near[1] and len(masks) > 1,
-            "second_share": float(masks[1].mean()) if len(masks) > 1 else 0.0,
-            **_row(second, "second_"),
-            "fill": recipe.fill.method,
-            "fill_radius_px": recipe.fill.radius_px,
-            "reach_px": self._reach_px,
-            "sharpness": self.scene.sharpness,
-            "linear_light": light.linear,
-            "highlight_gain": light.highlight_gain,
-            **self._noise_row(camera, grain),
-        }
+def _grain(scene: Scene, camera: CameraDraw, recipe: Recipe) -> Grain | None:
+    """The noise to put back, if the recipe asks for it and there is any."""
+    if not recipe.camera.noise or not scene.masks or not scene.noise.sigma:
+        return None
+    return Grain(scene.noise, (camera.noise_y, camera.noise_x), recipe.camera.noise)
 
-    def _noise_row(self, camera: CameraDraw, grain: Grain | None) -> dict:
-        """The photo's noise and what was put back, in levels of 255, before what each blur leaves is taken off."""
-        level = 255 / white_level(self.scene.sharp.dtype)
-        sigma = self.scene.noise.sigma * level if self.recipe.camera.noise else 0.0
-        return {
-            "noise_sigma": sigma,
-            "noise_added": sigma * self.recipe.camera.noise if grain else 0.0,
-            "noise_y": camera.noise_y,
-            "noise_x": camera.noise_x,
-            "jpeg_quality": camera.jpeg_quality,
-            "jpeg_420": camera.jpeg_420,
-        }
+
+def _provenance(
+    scene: Scene, numbers: Numbers, recipe: Recipe, masks: list[np.ndarray], light: Light, grain: Grain | None
+) -> dict:
+    """What was done, as columns of a row; ``Numbers.from_row`` reads the plain numbers back."""
+    layout = numbers.layout
+    first, second = [*numbers.blurs, NO_BLUR, NO_BLUR][:2]
+    return {
+        "pair": numbers.pair,
+        "origin": 0,
+        "origin_pair": numbers.pair,
+        "seed": numbers.seed,
+        "attempt": layout.attempt,
+        **layout.crop.to_dict(),
+        "inverted": layout.inverted,
+        "mask_photo": "",
+        **layout.region.to_row(),
+        "near": layout.near[0] and len(masks) > 0,
+        "blurred_share": float(union(masks, scene.sharp.shape[:2]).mean()),
+        **first.to_row(),
+        **_row(layout.second if len(masks) > 1 else NO_REGION, "second_"),
+        "second_near": layout.near[1] and len(masks) > 1,
+        "second_share": float(masks[1].mean()) if len(masks) > 1 else 0.0,
+        **_row(second, "second_"),
+        "fill": recipe.fill.method,
+        "fill_radius_px": recipe.fill.radius_px,
+        "reach_px": numbers.reach_px,
+        "sharpness": scene.sharpness,
+        "linear_light": light.linear,
+        "highlight_gain": light.highlight_gain,
+        **_noise_row(scene, numbers.camera, recipe, grain),
+    }
+
+
+def _noise_row(scene: Scene, camera: CameraDraw, recipe: Recipe, grain: Grain | None) -> dict:
+    """The photo's noise and what was put back, in levels of 255, before what each blur leaves is taken off."""
+    level = 255 / white_level(scene.sharp.dtype)
+    sigma = scene.noise.sigma * level if recipe.camera.noise else 0.0
+    return {
+        "noise_sigma": sigma,
+        "noise_added": sigma * recipe.camera.noise if grain else 0.0,
+        "noise_y": camera.noise_y,
+        "noise_x": camera.noise_x,
+        "jpeg_quality": camera.jpeg_quality,
+        "jpeg_420": camera.jpeg_420,
+    }
 
 
 @lru_cache(maxsize=16)

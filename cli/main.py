@@ -16,6 +16,7 @@ from blurgen_cli.make import make
 from blurgen_cli.options import printable
 from blurgen_cli.preview import preview
 from blurgen_cli.recipes import recipes
+from blurgen_cli.replay import replay
 from blurgen_cli.verify import verify
 
 
@@ -77,5 +78,5 @@ def main() -> None:
     _open_closed_streams()
 
 
-for command in (make, info, verify, freeze, preview, recipes):
+for command in (make, info, verify, replay, freeze, preview, recipes):
     main.add_command(command)

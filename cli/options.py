@@ -20,9 +20,16 @@ def text_option(*names: str, **settings: Any) -> Callable:
     return click.option(*names, callback=check, **settings)
 
 
+ROOT_OPTION = text_option("--root", type=click.Path(), help="Where the photos are (folder, voc, coco).")
+ANNOTATIONS_OPTION = text_option(
+    "--annotations", type=click.Path(), help="The instances JSON (coco), if not where COCO puts it."
+)
+CACHE_OPTION = text_option(
+    "--cache", type=click.Path(), help="Where proposals are kept. [default: $BLURGEN_CACHE or ~/.cache/blurgen]"
+)
 SOURCE_OPTIONS = (
     text_option("--source", "source_name", metavar="NAME", help="sample, voc, coco or folder. [default: sample]"),
-    text_option("--root", type=click.Path(), help="Where the photos are (folder, voc, coco)."),
+    ROOT_OPTION,
     text_option(
         "--split",
         metavar="SPLIT",
@@ -30,11 +37,8 @@ SOURCE_OPTIONS = (
         show_default=True,
         help="train, val, trainval or all (voc, coco).",
     ),
-    text_option("--annotations", type=click.Path(), help="The instances JSON (coco), if not where COCO puts it."),
+    ANNOTATIONS_OPTION,
     text_option("--licence", help="Noted for photos whose source states none (folder, voc, coco)."),
-)
-CACHE_OPTION = text_option(
-    "--cache", type=click.Path(), help="Where proposals are kept. [default: $BLURGEN_CACHE or ~/.cache/blurgen]"
 )
 RECIPE_OPTIONS = (
     text_option("--recipe", "recipe_name", metavar="NAME|FILE", help="What is made; `blurgen recipes` lists them."),

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from skimage import data
 
 from blurgen.errors import ArgumentError, PhotoError
@@ -10,9 +12,10 @@ from blurgen.kernels import blur_from
 from blurgen.masks import largest_object
 from blurgen.proposals import Proposals, object_proposals
 from blurgen.recipe import load_recipe
-from blurgen.scene import STAGES, Offer, draw_numbers, stage_rng
+from blurgen.scene import STAGES, Offer, View, draw_numbers, make_scene, stage_rng
 from blurgen.shards.format import PROVENANCE_FIELDS
-from blurgen.synthesis import Studio, synthesize
+from blurgen.synthesis import Studio, render, synthesize
+from blurgen.takes import Numbers
 from blurgen.texture import sharpness
 
 RECIPE = load_recipe("alvarez-gila-2019").with_values({"geometry.size": "96"})
@@ -100,9 +103,10 @@ def test_stages_draw_independently_of_each_other(photo, regions):
         draw_numbers(Offer({"proposal": regions}), (240, 280), RECIPE.with_values(one), 0, 3, 0)
         for one in ({}, {key: changes[key] for key in ("geometry.crop_scale_range",)}, changes)
     ]
-    assert draws[0].crop != draws[1].crop
-    assert draws[1] == draws[2]
-    assert (draws[0].region, draws[0].inverted) == (draws[1].region, draws[1].inverted)
+    (first, _), (recropped, _), (otherwise_blurred, _) = draws
+    assert first.crop != recropped.crop
+    assert recropped == otherwise_blurred
+    assert (first.region, first.inverted) == (recropped.region, recropped.inverted)
 
 
 def test_generators_differ_between_seeds_pairs_stages_and_attempts():
@@ -149,9 +153,9 @@ def test_a_photo_that_gives_no_mask_is_given_up(photo):
     ],
 )
 def test_what_is_no_photo_is_refused(regions, wrong):
-    for given in (regions, None):
+    for offered in (regions, None):
         with pytest.raises(PhotoError, match="a photo must"):
-            synthesize(wrong, RECIPE, given)
+            synthesize(wrong, RECIPE, offered)
 
 
 @pytest.mark.parametrize("channels", [None, 1, 2, 3, 5])
@@ -215,6 +219,50 @@ def test_pairs_that_share_a_mask_differ_in_their_blur_alone_and_come_out_alike_a
         alone = synthesize(photo, recipe, regions, donor=regions, seed=3, pair=number)
         np.testing.assert_array_equal(alone.image, made[number].image)
         assert alone.provenance == made[number].provenance
+
+
+MIXES = {
+    "mask.kinds": st.sampled_from(["proposal", "other-photo", "half-plane", "ellipse"]),
+    "blur.defocus_kinds": st.sampled_from(["gaussian", "disk", "polygon"]),
+    "blur.motion_kinds": st.sampled_from(["linear-motion", "nonlinear-motion", "camera-shake", "rotation", "zoom"]),
+}
+SHARES = {name: st.sampled_from([0.0, 0.5, 1.0]) for name in ("mask.p_second", "mask.p_invert", "blur.p_tilt")}
+OTHERS = {
+    "mask.p_all_sharp": st.sampled_from([0.0, 0.3]),
+    "mask.pairs_per_mask": st.sampled_from([1, 3]),
+    "blur.p_motion": st.sampled_from([0.0, 1.0]),
+    "fill.method": st.sampled_from(["nearest", "telea", "navier-stokes", "none"]),
+    "camera.linear_light": st.booleans(),
+    "camera.highlight_gain_range": st.sampled_from([[1.0, 1.0], [2.0, 9.0]]),
+    "camera.noise": st.sampled_from([0.0, 1.0]),
+    "camera.soft_border": st.booleans(),
+    "camera.p_jpeg": st.sampled_from([0.0, 0.5]),
+    "targets.amount": st.booleans(),
+}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    mixes=st.fixed_dictionaries(MIXES),
+    values=st.fixed_dictionaries(SHARES | OTHERS),
+    dtype=st.sampled_from([np.uint8, np.uint16, np.float32]),
+    number=st.integers(0, 50),
+)
+def test_a_pair_is_what_its_row_of_provenance_says(photo, regions, mixes, values, dtype, number):
+    shown = photo.astype(dtype) if dtype != np.float32 else (photo / 255).astype(np.float32)
+    changes = {"geometry.size": "64", **{name: {kind: 1.0} for name, kind in mixes.items()}, **values}
+    recipe = load_recipe("standard").with_values(changes)
+    offer = Offer({"proposal": regions}, lambda: regions)
+    pair = Studio(shown, recipe, regions).make(1, number, offer.donor)
+    numbers = Numbers.from_row(pair.provenance)
+    view = View(offer, shown.shape[:2], numbers.layout.crop)
+    again = render(make_scene(shown, view, numbers.layout), numbers, recipe)
+    np.testing.assert_array_equal(again.image, pair.image)
+    np.testing.assert_array_equal(again.mask, pair.mask)
+    assert again.provenance == pair.provenance
+    assert again.targets.keys() == pair.targets.keys()
+    for name, target in pair.targets.items():
+        np.testing.assert_array_equal(again.targets[name], target)
 
 
 # Effects, one by one --------------------------------------------------------------------------------------------------
@@ -370,8 +418,8 @@ def test_a_constant_stays_constant_under_a_near_layer(value, dtype):
 
 def test_provenance_tells_what_was_done_to_light_and_not_what_was_asked(photo):
     recipe = HALVES.with_values({"camera.linear_light": True, "camera.highlight_gain_range": [4.0, 8.0]})
-    for given, done in ((photo, True), ((photo / 255).astype(np.float32), False)):
-        row = synthesize(given, recipe).provenance
+    for shown, done in ((photo, True), ((photo / 255).astype(np.float32), False)):
+        row = synthesize(shown, recipe).provenance
         assert row["linear_light"] is done
         assert (row["highlight_gain"] > 1) is done
 

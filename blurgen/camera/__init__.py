@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pydantic import field_validator
@@ -51,6 +53,17 @@ class CameraDraw:
     noise_x: int = 0
     jpeg_quality: int = 0
     jpeg_420: bool = False
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> CameraDraw:
+        """The numbers that a row of provenance holds. KeyError where one is missing."""
+        return cls(
+            highlight_gain=float(row["highlight_gain"]),
+            noise_y=int(row["noise_y"]),
+            noise_x=int(row["noise_x"]),
+            jpeg_quality=int(row["jpeg_quality"]),
+            jpeg_420=bool(row["jpeg_420"]),
+        )
 
 
 def sample_camera(params: CameraParams, rng: np.random.Generator) -> CameraDraw:

@@ -45,7 +45,7 @@ class Dataset:
 
     def __getitem__(self, index: int) -> Pair:
         """Pair ``index``, or from the end if it is negative. Raises IndexError, and ShardError for a damaged pair."""
-        shard, place = self._locate(operator.index(index))
+        shard, place = self.locate(operator.index(index))
         targets = {name: shard.target(name, place) for name in shard.targets}
         return Pair(shard.image(place), shard.mask(place), shard.row(place), targets=targets)
 
@@ -72,7 +72,8 @@ class Dataset:
         except (OSError, ValueError) as error:
             raise ShardError(f"{path}: can't be read ({getattr(error, 'strerror', error)})") from None
 
-    def _locate(self, index: int) -> tuple[Shard, int]:
+    def locate(self, index: int) -> tuple[Shard, int]:
+        """The open shard that holds pair ``index``, and its place there. Raises as ``data[index]`` does."""
         place = index + len(self) if index < 0 else index
         if not 0 <= place < len(self):
             raise IndexError(f"pair {index} of a data set of {len(self)}")

@@ -1,0 +1,69 @@
+"""`blurgen replay`: render pairs again from their provenance and compare them to the bit."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from blurgen_cli.options import (
+    ANNOTATIONS_OPTION,
+    CACHE_OPTION,
+    ROOT_OPTION,
+    add_options,
+    count_of,
+    json_option,
+    print_json,
+    printable,
+    read_source,
+    text_option,
+)
+
+
+@click.command()
+@click.argument("shards", type=click.Path(), default="shards")
+@click.option("--pair", "pairs", metavar="N", type=int, multiple=True, help="A pair's number; may be given often.")
+@click.option("--sample", metavar="N", type=click.IntRange(min=1), help="So many pairs, evenly spread. [default: 10]")
+@text_option("--source", "source_name", metavar="NAME", help="sample, voc, coco or folder. [default: the manifest's]")
+@text_option("--split", metavar="SPLIT", help="train, val, trainval or all (voc, coco). [default: the manifest's]")
+@add_options((ROOT_OPTION, ANNOTATIONS_OPTION, CACHE_OPTION))
+@json_option
+def replay(shards, pairs, sample, cache, as_json, **photos) -> None:
+    """Render pairs of the data set SHARDS [default: shards] again and compare them, to the bit.
+
+    Nothing is drawn: the numbers are those of each pair's provenance. Photos are found by name or, if they were moved,
+    by their sha256. Exits with 0 if all pairs agree, and with 1 and what differs if not.
+    """
+    from tqdm import tqdm
+
+    from blurgen.dataset import read_manifest
+    from blurgen.engines import is_quiet
+    from blurgen.errors import ArgumentError
+    from blurgen.replay import evenly_spread
+    from blurgen.replay import replay as render_again
+
+    if pairs and sample:
+        raise ArgumentError("--pair and --sample exclude each other; leave one of the two out")
+    manifest = read_manifest(shards)
+    chosen = list(pairs) or evenly_spread(sample or 10, manifest["pairs"])
+    done = render_again(shards, lambda origin: _open(origin, **photos), chosen, cache=cache)
+    steps = tqdm(done, total=len(chosen), desc="replay", unit="pair", disable=is_quiet(True))
+    bad = [one for one in steps if one.faults]
+    if as_json:
+        faults = [{"pair": one.pair, "faults": one.faults, "other_build": one.other_build} for one in bad]
+        print_json({"ok": not bad, "pairs": chosen, "digest": manifest["digest"], "faults": faults})
+    else:
+        for one in bad:
+            why = f" ({one.other_build})" if one.other_build else ""
+            click.echo(printable(f"bad: pair {one.pair}: {'; '.join(one.faults)}{why}"), err=True)
+        agree = f"{len(chosen) - len(bad)} of {count_of(len(chosen), 'pair')} agree to the bit"
+        click.echo(f"{'FAILED' if bad else 'ok'}: {agree}")
+    sys.exit(1 if bad else 0)
+
+
+def _open(origin, source_name, root, split, annotations):
+    """The photos of an origin: where the options say, else where the manifest says they came from."""
+    if source_name is None and origin.source == "sample":  # one of several sources, maybe: it takes no folder
+        root = annotations = None
+    name, split = source_name or origin.source, split or origin.split or "trainval"
+    return read_source(name, root, split, annotations, None, origin.recipe)

@@ -25,11 +25,12 @@ PUBLISH_STEPS = ("begun", "written", "synced", "renamed", "published")
 """Between any two of them a process may die: see ``_passed``."""
 
 
-def publish(path: Path, data: bytes | Iterable[bytes]) -> None:
+def publish(path: Path, data: bytes | Iterable[bytes], *, sync: bool = True) -> None:
     """Write ``path`` whole or not at all: temporary file in the same folder, fsync, rename, fsync of the folder.
 
     ``data`` may come in pieces. Raises OutputError (disk full, no permission, ...); nothing is left behind then, nor
-    after an error of the pieces.
+    after an error of the pieces. Of many small files, which count for nothing before a last one names them, ``sync``
+    may be left to ``sync_all``.
     """
     pieces = [data] if isinstance(data, bytes) else data
     temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
@@ -42,11 +43,13 @@ def publish(path: Path, data: bytes | Iterable[bytes]) -> None:
                 file.write(piece)
             file.flush()
             _passed("written", path)
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         _passed("synced", path)
         os.replace(temporary, path)
         _passed("renamed", path)
-        _sync_folder(path.parent)
+        if sync:
+            _sync_folder(path.parent)
         _passed("published", path)
     except BaseException as error:
         with suppress(OSError):
@@ -60,6 +63,11 @@ def _passed(step: str, path: Path) -> None:
     """Die here, as by SIGKILL, if $BLURGEN_DIE_AT says so ("step:file name"): the tests of crashes set it."""
     if os.environ.get("BLURGEN_DIE_AT") == f"{step}:{path.name}":
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sync_all() -> None:
+    """Bring everything that was written without ``sync`` to the disk."""
+    os.sync()
 
 
 def publish_json(path: Path, value: object) -> None:
@@ -95,10 +103,15 @@ def make_folder(path: Path) -> None:
 def sweep(folder: Path) -> None:
     """Remove the temporary files that a killed run left behind, or raise OutputError."""
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        try:
-            leftover.unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(f"{leftover}: can't be removed ({_advice(error)})") from None
+        remove(leftover)
+
+
+def remove(path: Path) -> None:
+    """Remove a file that may be gone already, or raise OutputError."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: can't be removed ({_advice(error)})") from None
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import time
 from collections import Counter
@@ -17,25 +16,25 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-from blurgen.dataset.manifest import build_versions, first_difference, read_manifest, write_manifest
-from blurgen.dataset.receipts import finished_receipt
-from blurgen.engines import in_parallel, is_quiet, single_threaded
-from blurgen.errors import ArgumentError, OutputError, PhotoError, RecipeError, SourceError
-from blurgen.files import LOCK_NAME, TEMPORARY_PREFIX, locked, make_folder, sha256, sha256_file, sweep
-from blurgen.plan import SPARE_PHOTOS, ShardTask, default_pairs_per_shard, plan
+from blurgen.dataset.claiming import claim, read_former
+from blurgen.dataset.manifest import write_manifest
+from blurgen.dataset.receipts import all_quarantined
+from blurgen.engines import KILLED, Died, in_parallel, is_quiet, single_threaded, working_on
+from blurgen.errors import PhotoError, SourceError, WorkerError
+from blurgen.files import locked, sha256, sweep
+from blurgen.order import check_numbers, lay_out, take_order
+from blurgen.plan import SPARE_PHOTOS, ShardTask, plan
 from blurgen.proposals import Proposals
-from blurgen.recipe import Recipe, load_recipe
+from blurgen.recipe import Recipe
 from blurgen.regions import RegionCache, default_cache, find_regions
 from blurgen.scene import REASONS
-from blurgen.shards.format import MANIFEST_NAME, MAX_PAIRS, MAX_SHARDS, RECIPE_NAME, SCHEMA_VERSION
-from blurgen.shards.reader import is_file
 from blurgen.shards.writer import ShardBuilder
-from blurgen.sources import Source, decode, open_source
+from blurgen.sources import Source, decode
 from blurgen.survey import TOO_SOFT, SurveyedPhoto, survey
 from blurgen.synthesis import Pair, Studio
 
-MAX_N = 20_000_000
-"""Most pairs of one data set: the plan is held in memory."""
+KILLS = "kills the process that makes pairs from it (a damaged file, or too little memory)"
+"""Why a photo is quarantined that nothing was wrong with in the survey."""
 
 
 @dataclass(frozen=True)
@@ -105,60 +104,31 @@ def make_dataset(
     BlurgenError
         ArgumentError, RecipeError, SourceError, OutputError or WorkerError. What is finished is kept.
     """
-    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(*([recipe] if recipe else []))
-    workers = joblib.cpu_count() if workers is None else workers
-    n, seed, workers = _whole("n", n), _whole("seed", seed), _whole("workers", workers)
-    pairs_per_shard = None if pairs_per_shard is None else _whole("pairs per shard", pairs_per_shard)
-    _check_numbers(n, seed, workers, pairs_per_shard)
-    if isinstance(source, str):
-        source = open_source(source, **source_options, **recipe_options(recipe))
-    out, cache = Path(out).absolute(), Path(cache or default_cache()).absolute()
-    asked = {
-        "schema_version": SCHEMA_VERSION,
-        "pairs": n,
-        "seed": seed,
-        "recipe": recipe.model_dump(mode="json"),
-        "source": source.name,
-    }
-    asked["split"] = source.split
-    if pairs_per_shard:
-        asked["pairs_per_shard"] = pairs_per_shard
-    _claim(out)
-    with locked(out), single_threaded():
-        sweep(out)
-        former = read_manifest(out) if is_file(out / MANIFEST_NAME) else None
-        if former:
-            _refuse_difference(out, {key: former.get(key) for key in asked}, asked)
+    options = {"recipe": recipe, "seed": seed, "workers": workers, "pairs_per_shard": pairs_per_shard, "cache": cache}
+    order = take_order(source, n, out, **options, **source_options)
+    claim(order.out)
+    with locked(order.out), single_threaded():
+        sweep(order.out)
+        former = read_former(order.out, order.identity)
         begun = time.perf_counter()
-        photos, quarantined = survey(source, recipe, cache, workers, progress)
+        photos, quarantined = survey(order.source, order.recipe, order.cache, order.workers, progress)
         surveyed = time.perf_counter()
-        _check_raw(photos, recipe)
-        per_shard = pairs_per_shard or (former or {}).get("pairs_per_shard")
-        per_shard = per_shard or default_pairs_per_shard(n, recipe, photos)
-        _check_shards(n, per_shard)
-        manifest = _new_manifest(asked, per_shard, photos, quarantined)
-        if former:
-            _refuse_difference(out, {key: former.get(key) for key in manifest}, manifest)
-        tasks = plan(photos, n, per_shard, recipe, seed, cache, out)
-        receipts = {task.index: finished_receipt(out, task.index, _expected(task, former)) for task in tasks}
-        left = [task for task in tasks if receipts[task.index] is None]
-        finished = not left and _is_whole(out, former)
-        if not finished:
-            _refuse_other_build(out, former, left, len(tasks))
-            write_manifest(out, recipe, manifest, [])
+        job = lay_out(order, former, photos, quarantined)
+        if not job.finished:
+            write_manifest(order.out, order.recipe, job.manifest, [])
         started = time.perf_counter()
-        receipts |= {receipt["shard"]: receipt for receipt in _make_shards(left, len(tasks), n, workers, progress)}
+        try:
+            made = make_shards(job.left, order.n, order.workers, progress)
+            receipts = job.receipts | {receipt["shard"]: receipt for receipt in made}
+        finally:
+            sweep(order.out)  # what workers that were killed have left behind
         seconds = time.perf_counter() - started
-        ordered = [receipts[task.index] for task in tasks]
-        if not finished:
-            write_manifest(out, recipe, manifest, ordered)
+        receipts = [receipts[index] for index in range(job.shards)]
+        if not job.finished:
+            write_manifest(order.out, order.recipe, job.manifest, receipts)
     times = {"survey_seconds": surveyed - begun, "seconds": seconds}
-    return _summary(out, manifest, ordered, pairs_made=sum(len(task.pairs) for task in left), workers=workers, **times)
-
-
-def recipe_options(recipe: Recipe) -> dict[str, bool]:
-    """What ``open_source`` has to know of a recipe."""
-    return {"with_objects": recipe.mask.needs_objects, "arrays": recipe.photo.pixels == "native"}
+    pairs_made = sum(len(task.pairs) for task in job.left)
+    return _summary(order.out, job.manifest, receipts, pairs_made=pairs_made, workers=order.workers, **times)
 
 
 def preview_pairs(
@@ -172,7 +142,7 @@ def preview_pairs(
 ) -> list[Pair]:
     """``n`` pairs from evenly spaced photos of a source, in memory: what ``make_dataset`` would do, before it does."""
     workers = joblib.cpu_count() if workers is None else workers
-    _check_numbers(n, seed, workers, None)
+    check_numbers(n, seed, workers, None)
     places = np.linspace(0, len(source.photos) - 1, min(n, len(source.photos))).round().astype(int)
     some = replace(source, photos=tuple(source.photos[place] for place in places))
     cache = Path(cache or default_cache()).absolute()
@@ -182,98 +152,30 @@ def preview_pairs(
         return sorted((made for made, _ in shard_pairs(task)), key=lambda made: made.provenance["pair"])
 
 
-def _whole(name: str, value: Any) -> int:
-    """A plain int, whatever kind of whole number it came as."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return operator.index(value)
-    except TypeError:
-        raise ArgumentError(f"{name} is {value!r:.40}: give a whole number") from None
-
-
-def _check_numbers(n: int, seed: int, workers: int, pairs_per_shard: int | None) -> None:
-    if n < 1:
-        raise ArgumentError(f"n is {n}: give the number of pairs to make, 1 or more")
-    if n > MAX_N:
-        raise ArgumentError(f"n is {n}: a data set holds at most {MAX_N} pairs; make several, with different seeds")
-    if not 0 <= seed < 2**63:
-        raise ArgumentError(f"seed is {seed}: give a number from 0 to 2**63 - 1")
-    if workers < 1:
-        raise ArgumentError(f"workers is {workers}: give 1 or more")
-    if pairs_per_shard is not None:
-        if not 1 <= pairs_per_shard <= MAX_PAIRS:
-            raise ArgumentError(f"pairs per shard is {pairs_per_shard}: give 1 to {MAX_PAIRS}")
-        _check_shards(n, pairs_per_shard)
-
-
-def _check_shards(n: int, per_shard: int) -> None:
-    if -(-n // per_shard) > MAX_SHARDS:
-        raise ArgumentError(
-            f"n is {n}: at {per_shard} pairs per shard that is over {MAX_SHARDS} shards; give fewer or more"
-        )
-
-
-def _check_raw(photos: list[SurveyedPhoto], recipe: Recipe) -> None:
-    """Refuse photos of several kinds where one array has to hold them all."""
-    kinds = sorted({f"{photo.dtype} x {photo.channels}" for photo in photos})
-    if recipe.storage.codec == "raw" and len(kinds) > 1:
-        raise RecipeError(
-            f'storage.codec "raw" holds images of one kind, these photos have {", ".join(kinds[:4])}; use "png"'
-        )
-
-
-def _claim(out: Path) -> None:
-    """Take an empty folder or one of ours; anything else is somebody's and stays as it is."""
-    make_folder(out)
-    try:
-        inside = [path.name for path in out.iterdir() if not path.name.startswith((TEMPORARY_PREFIX, LOCK_NAME))]
-    except OSError as error:
-        raise OutputError(f"{out}: can't be read ({error.strerror}); choose another --out") from None
-    if inside and MANIFEST_NAME not in inside:
-        raise OutputError(f"{out}: not empty and not a blurgen data set (it holds {inside[0]}); choose another --out")
-
-
-def _refuse_difference(out: Path, former: dict, asked: dict) -> None:
-    difference = first_difference(former, asked)
-    if difference:
-        raise OutputError(f"{out}: holds a data set made with another {difference}; choose another --out")
-
-
-def _expected(task: ShardTask, former: dict | None) -> dict:
-    """What the receipt of a shard must say for the shard to be kept."""
-    expected = {"pairs": len(task.pairs), "seed": task.seed, "recipe_digest": task.recipe.digest}
-    if former and former["complete"]:
-        expected["sha256"] = former["shards"][task.index]["sha256"]
-    return expected
-
-
-def _is_whole(out: Path, former: dict | None) -> bool:
-    """Whether manifest and recipe.toml are already what they will be; they are not written again then."""
-    path = out / RECIPE_NAME
-    try:
-        return bool(former and former["complete"]) and sha256_file(path) == former["recipe_toml_sha256"]
-    except OSError:
-        return False
-
-
-def _refuse_other_build(out: Path, former: dict | None, left: list[ShardTask], total: int) -> None:
-    """Shards are byte-identical for one build of the libraries only, so one data set is made by one build."""
-    if former and len(left) < total:
-        difference = first_difference(former["build"], build_versions())
-        if difference:
-            raise OutputError(f"{out}: begun with another build: {difference}; use that one, or choose another --out")
-
-
 # Make shards ----------------------------------------------------------------------------------------------------------
 
 
-def _make_shards(tasks: list[ShardTask], total: int, n: int, workers: int, progress: bool) -> Iterator[dict]:
+def make_shards(tasks: list[ShardTask], n: int, workers: int, progress: bool) -> Iterator[dict]:
+    """Make what is left of ``n`` pairs: yields receipts. A shard that a photo stops each time is made without it."""
     left = sum(len(task.pairs) for task in tasks)
     with tqdm(total=n, initial=n - left, desc="pairs", unit="pair", disable=is_quiet(progress)) as bar:
-        for receipt in in_parallel(make_shard, ((task,) for task in tasks), workers, len(tasks)):
-            bar.update(receipt["pairs"])
-            yield receipt
+        while tasks:
+            stopped = []
+            for result in in_parallel(make_shard, ((task,) for task in tasks), workers, len(tasks)):
+                if isinstance(result, Died):
+                    stopped.append(_without_the_blamed(result))
+                    continue
+                bar.update(result["pairs"])
+                yield result
+            tasks = stopped
+
+
+def _without_the_blamed(died: Died) -> ShardTask:
+    """The task again, without the photo it died at. WorkerError if there is none."""
+    [task] = died.arguments
+    if not died.working_on or died.working_on in task.avoided:
+        raise WorkerError(KILLED)
+    return task.without(died.working_on)
 
 
 def make_shard(task: ShardTask) -> dict:
@@ -287,7 +189,9 @@ def make_shard(task: ShardTask) -> dict:
         counts["upscaled"] += made.provenance["height"] > made.provenance["crop_height"]
     rejected = {reason: counts[reason] for reason in REASONS}
     receipt = {"rejected": rejected, "replaced": counts["replaced"], "upscaled": counts["upscaled"]}
-    return builder.publish(task.out, task.index, receipt | {"recipe_digest": task.recipe.digest, "seed": task.seed})
+    receipt["quarantined"] = [{"id": one, "reason": KILLS} for one in sorted(task.avoided)]
+    receipt |= {"recipe_digest": task.recipe.digest, "seed": task.seed}
+    return builder.publish(task.out, task.index, receipt, task.sha256)
 
 
 def shard_pairs(task: ShardTask) -> Iterator[tuple[Pair, bool]]:
@@ -295,14 +199,18 @@ def shard_pairs(task: ShardTask) -> Iterator[tuple[Pair, bool]]:
     donors = dict(zip(task.pairs, task.donors, strict=True))
     work = sorted(zip(task.photos, task.pairs, strict=True), key=lambda one: (one[0].photo.id, one[1]))
     for photo, group in groupby(work, key=lambda one: one[0]):
-        for pair, made in _pairs_of(photo, {pair: donors[pair] for _, pair in group}, task):
-            yield (made, False) if isinstance(made, Pair) else (_from_a_spare(pair, donors[pair], task), True)
+        with working_on(photo.photo.id):
+            for pair, made in _pairs_of(photo, {pair: donors[pair] for _, pair in group}, task):
+                yield (made, False) if isinstance(made, Pair) else (_from_a_spare(pair, donors[pair], task), True)
 
 
 def _pairs_of(
     surveyed: SurveyedPhoto, pairs: dict[int, SurveyedPhoto | None], task: ShardTask
 ) -> Iterator[tuple[int, Pair | PhotoError]]:
     """Make pairs, given with their donors, from one photo: (number, Pair), or why no draw was good."""
+    if surveyed.photo.id in task.avoided:
+        yield from ((pair, PhotoError(KILLS)) for pair in pairs)
+        return
     pixels = _pixels(surveyed, task)
     studio = Studio(
         pixels, task.recipe, {kind: _regions(kind, surveyed, task, pixels) for kind in surveyed.region_keys}
@@ -341,28 +249,25 @@ def _regions(kind: str, surveyed: SurveyedPhoto, task: ShardTask, pixels: np.nda
 
 def _lent(donor: SurveyedPhoto, task: ShardTask) -> Proposals:
     """The regions that a photo lends to another: of the first kind that was looked for."""
-    return _regions(next(iter(donor.region_keys)), donor, task)
+    with working_on(donor.photo.id):
+        return _regions(next(iter(donor.region_keys)), donor, task)
 
 
 def _from_a_spare(pair: int, donor: SurveyedPhoto | None, task: ShardTask) -> Pair:
     why = ""
     for spare in (one for one in task.spares_of(pair) if one != donor):
-        for _, made in _pairs_of(spare, {pair: donor}, task):
-            if isinstance(made, Pair):
-                return made
-            why = f" (the last: {made})"
+        with working_on(spare.photo.id):
+            [(_, made)] = _pairs_of(spare, {pair: donor}, task)
+        if isinstance(made, Pair):
+            return made
+        why = f" (the last: {made})"
     raise SourceError(
         f"pair {pair}: none of {1 + SPARE_PHOTOS} photos gives a mask that the recipe accepts{why}; widen "
         "mask.area_range (area), blur more (single-class), lower mask.least_sharpness (soft), or use other photos"
     )
 
 
-# Manifest and summary -------------------------------------------------------------------------------------------------
-
-
-def _new_manifest(asked: dict, per_shard: int, photos: list[SurveyedPhoto], quarantined: list[dict]) -> dict:
-    inventory = [photo.inventory() for photo in photos]
-    return {**asked, "pairs_per_shard": per_shard, "photos": inventory, "quarantined": quarantined}
+# Summary --------------------------------------------------------------------------------------------------------------
 
 
 def _summary(out: Path, manifest: dict, receipts: list[dict], **of_this_run: float) -> Summary:
@@ -372,7 +277,7 @@ def _summary(out: Path, manifest: dict, receipts: list[dict], **of_this_run: flo
         pairs=manifest["pairs"],
         shards=len(receipts),
         photos=len(manifest["photos"]),
-        quarantined=manifest["quarantined"],
+        quarantined=all_quarantined(manifest, receipts),
         rejected=dict(sorted(rejected.items())),
         replaced=sum(receipt["replaced"] for receipt in receipts),
         upscaled=sum(receipt["upscaled"] for receipt in receipts),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from blurgen.errors import SourceError
 from blurgen.recipe import Recipe
+from blurgen.shards.format import SHARD_BYTES, SHARD_NAME
 from blurgen.survey import SurveyedPhoto
 
 SPARE_PHOTOS = 20
 """A pair whose photo gives no good mask is made from one of so many others instead."""
-
-SHARD_BYTES = 256_000_000
-"""Rough upper bound of a shard by default, since a worker holds it in memory."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +30,41 @@ class ShardTask:
     cache: Path
     out: Path
     photo_id_bytes: int
+    avoided: frozenset[str] = frozenset()
+    """Ids of photos that are neither decoded nor asked for regions, since they kill the process that does."""
+
+    sha256: str = ""
+    """What the shard must come out as, if that is known."""
+
+    @property
+    def shard_name(self) -> str:
+        """The file it will be."""
+        return SHARD_NAME.format(self.index)
 
     def spares_of(self, pair: int) -> tuple[SurveyedPhoto, ...]:
         """The photos after its own: the same for all pairs of a scene, whichever shards they are in."""
         each = self.recipe.mask.pairs_per_mask
         first = pair // each - self.pairs[0] // each
         return self.spares[first : first + SPARE_PHOTOS]
+
+    def without(self, photo_id: str) -> ShardTask:
+        """The same task, but one photo more is avoided. Another donor comes from the spares of the pair.
+
+        The outcome does not hang on the order in which photos are left out.
+        """
+        avoided = self.avoided | {photo_id}
+        donors = tuple(
+            self._other_donor(pair, photo, avoided) if donor and donor.photo.id in avoided else donor
+            for pair, photo, donor in zip(self.pairs, self.photos, self.donors, strict=True)
+        )
+        return replace(self, avoided=avoided, donors=donors)
+
+    def _other_donor(self, pair: int, photo: SurveyedPhoto, avoided: frozenset[str]) -> SurveyedPhoto:
+        out = avoided | {photo.photo.id}
+        for spare in self.spares_of(pair):
+            if spare.lends and spare.photo.id not in out:
+                return spare
+        raise SourceError(f"pair {pair}: no photo is left that could lend it a mask; give more photos")
 
 
 def default_pairs_per_shard(n: int, recipe: Recipe, photos: list[SurveyedPhoto]) -> int:

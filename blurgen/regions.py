@@ -6,7 +6,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,16 +61,15 @@ class RegionCache:
         return self.folder / key[:2] / f"{key}.regions"
 
 
-def damaged_regions(cache: Path, keys: Iterable[str]) -> list[str]:
-    """What is wrong with the entries that a cache has for ``keys``; one that it lacks is no fault."""
+def damaged_regions(cache: Path, photos: list[dict]) -> list[Path]:
+    """The entries of a cache for the ``photos`` of a manifest that are damaged; one that it lacks is none."""
     if not cache.is_dir():
         return []
-    store, damaged = RegionCache(cache), []
-    for key in sorted({key for key in keys if re.fullmatch("[0-9a-f]{64}", str(key))}):
-        path = store.path(key)
-        if path.exists() and store.get(key) is None:
-            damaged.append(f"{path}: damaged; delete it, and the proposals are computed again")
-    return damaged
+    store = RegionCache(cache)
+    told = [photo["region_keys"] for photo in photos if isinstance(photo.get("region_keys"), dict)]
+    keys = {key for one in told for key in one.values() if isinstance(key, str)}
+    paths = {key: store.path(key) for key in sorted(keys) if re.fullmatch("[0-9a-f]{64}", key)}
+    return [path for key, path in paths.items() if path.exists() and store.get(key) is None]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from blurgen.camera.jpeg import can_be_jpeg
-from blurgen.dataset.manifest import build_versions
+from blurgen.dataset.manifest import other_build
 from blurgen.dataset.reading import Dataset
 from blurgen.engines import single_threaded
 from blurgen.errors import ArgumentError, PhotoError, ShardError
@@ -136,14 +136,6 @@ class _Replayer:
             source = self.source(origin) if callable(self.source) else self.source
             self._originals[number] = Originals(source, self.data.manifest["photos"], origin.recipe, self.cache)
         return self._originals[number]
-
-
-def other_build(there: dict) -> str:
-    """In what another build differs from this one; "" if it does not."""
-    here = build_versions()
-    names = [name for name in here if there.get(name) != here[name]]
-    differences = ", ".join(f"{name} {there.get(name)!s:.40}, here {here[name]:.40}" for name in names[:3])
-    return f"made with {differences}: byte identity is promised for one build only" if names else ""
 
 
 # Render again ---------------------------------------------------------------------------------------------------------

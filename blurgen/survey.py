@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from blurgen.engines import in_parallel, is_quiet
+from blurgen.engines import Died, in_parallel, is_quiet
 from blurgen.errors import BlurgenError, PhotoError, SourceError
 from blurgen.files import sha256
 from blurgen.geometry import crop_photo, largest_crop
@@ -22,6 +22,9 @@ from blurgen.texture import sharpness
 
 TOO_SOFT = "not sharp enough"
 """How the reason begins for photos that mask.least_sharpness drops."""
+
+
+KILLS = "kills the process that looks at it (a damaged file, or too little memory)"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class SurveyedPhoto:
     region_keys: dict[str, str]
     lends: bool
     """Whether there are regions of the first kind, for another photo to take."""
+    searched: bool = True
+    """Whether all its regions are in the cache."""
 
     def inventory(self) -> dict:
         """What the manifest says of it."""
@@ -47,20 +52,22 @@ class SurveyedPhoto:
 
 
 def survey(
-    source: Source, recipe: Recipe, cache: Path, workers: int, progress: bool
+    source: Source, recipe: Recipe, cache: Path, workers: int, progress: bool, find: bool = True
 ) -> tuple[list[SurveyedPhoto], list[dict]]:
     """Look at every photo once: (usable photos, quarantined [{"id", "reason"}]), both sorted by id.
 
-    Regions are found, or taken from the cache. Raises SourceError when no photo can be used.
+    Regions are found, or taken from the cache; without ``find`` only taken from the cache. Raises SourceError when no
+    photo can be used.
     """
     RegionCache(cache)
     if not source.photos:
         raise SourceError(f"{source.root}: no photo; take another source")
     listed = sorted(source.photos, key=lambda photo: photo.id)
     total = len(listed)
-    results = in_parallel(_survey_photo, ((photo, recipe, cache) for photo in listed), workers, total)
-    bar = tqdm(results, total=total, desc="proposals", unit="photo", disable=is_quiet(progress))
-    by_id = dict(bar)
+    results = in_parallel(_survey_photo, ((photo, recipe, cache, find) for photo in listed), workers, total)
+    what = "proposals" if find else "photos"
+    bar = tqdm(results, total=total, desc=what, unit="photo", disable=is_quiet(progress))
+    by_id = dict((one.arguments[0].id, KILLS) if isinstance(one, Died) else one for one in bar)
     usable = [by_id[photo.id] for photo in listed if not isinstance(by_id[photo.id], str)]
     bad = [{"id": photo.id, "reason": by_id[photo.id]} for photo in listed if isinstance(by_id[photo.id], str)]
     if not usable:
@@ -70,7 +77,7 @@ def survey(
     return usable, bad
 
 
-def _survey_photo(photo: Photo, recipe: Recipe, cache: Path) -> tuple[str, SurveyedPhoto | str]:
+def _survey_photo(photo: Photo, recipe: Recipe, cache: Path, find: bool) -> tuple[str, SurveyedPhoto | str]:
     """One photo's survey, or the reason why it is quarantined."""
     try:
         if len(photo.id.encode()) > PHOTO_ID_BYTES_MAX:
@@ -81,16 +88,17 @@ def _survey_photo(photo: Photo, recipe: Recipe, cache: Path) -> tuple[str, Surve
         store = RegionCache(cache)
         pixels = decode(data, recipe.photo.pixels)
         _refuse_soft(pixels, recipe)
-        found = {}
-        for kind, key in keys.items():
-            found[kind] = store.get(key)
-            if found[kind] is None:
-                found[kind] = find_regions(kind, photo, pixels, recipe)
-                store.put(key, found[kind])
-        if set(recipe.mask.kinds) <= set(FOUND) and not any(map(len, found.values())):
+        found = {kind: store.get(key) for kind, key in keys.items()}
+        for kind in [kind for kind, regions in found.items() if regions is None and find]:
+            found[kind] = find_regions(kind, photo, pixels, recipe)
+            store.put(keys[kind], found[kind])
+        searched = None not in found.values()
+        if searched and set(recipe.mask.kinds) <= set(FOUND) and not any(map(len, found.values())):
             raise PhotoError(f"it offers no region of the kinds {', '.join(recipe.mask.kinds)}")
-        lends = len(next(iter(found.values()), ())) > 0
-        return photo.id, SurveyedPhoto(photo, digest, len(data), *pixels.shape, str(pixels.dtype), keys, lends)
+        first = next(iter(found.values()), ())
+        lends = first is None or len(first) > 0
+        about = (photo, digest, len(data), *pixels.shape, str(pixels.dtype), keys, lends, searched)
+        return photo.id, SurveyedPhoto(*about)
     except PhotoError as error:
         return photo.id, str(error)
     except BlurgenError:

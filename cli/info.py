@@ -20,13 +20,12 @@ def info(shards, as_json) -> None:
     if as_json:
         print_json(found)
         return
-    split = f" ({found['split']})" if found["split"] else ""
     amounts = [(key, found[key]) for key in AMOUNTS if key in found]
     lines = [
         ("pairs", f"{found['pairs']} in {count_of(found['shards'], 'shard')}, {megabytes(found['bytes'])}"),
         ("sizes", _sizes(found["sizes"])),
-        ("recipe", f"{found['recipe']}, seed {found['seed']}"),
-        ("photos", f"{found['photos']} from {found['source']}{split}, {len(found['quarantined'])} quarantined"),
+        *_history(found),
+        ("photos", f"{found['photos']}{_source(found)}, {len(found['quarantined'])} quarantined"),
         ("licences", _counts(found["licences"])),
         ("blur", _counts(found["blur_kinds"])),
         *((f"  {key}", _spread(value)) for key, value in amounts),
@@ -49,6 +48,27 @@ def info(shards, as_json) -> None:
             click.echo(printable(f"{name:<15}{text}"))
     for one in found["quarantined"][:SHOWN]:
         click.echo(printable(f"  quarantined  {one['id']}: {one['reason']}"))
+
+
+def _history(found: dict) -> list[tuple[str, str]]:
+    """Recipe and seed, or what the data set was derived from."""
+    if "derived" not in found:
+        return [("recipe", f"{found['recipe']}, seed {found['seed']}")]
+    derived, origins = found["derived"], found["origins"]
+    arguments = ", ".join(f"{name} {value}" for name, value in derived["arguments"].items())
+    lines = [("derived", f"by {derived['by']}{f' ({arguments})' if arguments else ''}")]
+    lines += [("  parent", digest) for digest in derived["parents"][:SHOWN]]
+    lines += [
+        ("  origin", f"{count_of(one['pairs'], 'pair')}, recipe {one['recipe']}, seed {one['seed']}{_source(one)}")
+        for one in origins[:SHOWN]
+    ]
+    more = max(len(derived["parents"]), len(origins)) - SHOWN
+    return [*lines, ("", f"... and {more} more: --json")] if more > 0 else lines
+
+
+def _source(one: dict) -> str:
+    split = f" ({one['split']})" if one.get("split") else ""
+    return f" from {one['source']}{split}" if "source" in one else ""
 
 
 def _counts(values: dict) -> str:

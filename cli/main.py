@@ -10,13 +10,20 @@ import click
 
 from blurgen import __version__
 from blurgen.errors import BlurgenError
+from blurgen_cli.diff import diff
+from blurgen_cli.export import export
 from blurgen_cli.freeze import freeze
+from blurgen_cli.import_ import import_
 from blurgen_cli.info import info
 from blurgen_cli.make import make
+from blurgen_cli.merge import merge
 from blurgen_cli.options import printable
 from blurgen_cli.preview import preview
 from blurgen_cli.recipes import recipes
+from blurgen_cli.repair import repair
 from blurgen_cli.replay import replay
+from blurgen_cli.split import split
+from blurgen_cli.subset import subset
 from blurgen_cli.verify import verify
 
 
@@ -78,5 +85,6 @@ def main() -> None:
     _open_closed_streams()
 
 
-for command in (make, info, verify, replay, freeze, preview, recipes):
+SHARING = (freeze, diff, merge, split, subset, export, import_)
+for command in (make, preview, info, verify, repair, replay, *SHARING, recipes):
     main.add_command(command)

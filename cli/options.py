@@ -46,6 +46,14 @@ RECIPE_OPTIONS = (
     click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other pairs."),
     CACHE_OPTION,
 )
+PHOTO_OPTIONS = (
+    text_option("--source", "source_name", metavar="NAME", help="sample, voc, coco, folder. [default: the manifest's]"),
+    ROOT_OPTION,
+    text_option("--split", metavar="SPLIT", help="train, val, trainval or all (voc, coco). [default: the manifest's]"),
+    ANNOTATIONS_OPTION,
+)
+"""Where the photos of a data set are that is there already: see ``open_photos``."""
+
 SHOWN = 10
 """How many quarantined photos are printed before the rest is only counted."""
 
@@ -77,11 +85,19 @@ def read_recipe(name: str | None, size: str | None):
 
 def read_source(name: str | None, root, split: str, annotations, licence: str | None, recipe):
     """The source that the options ask for, with annotated objects if the recipe wants them."""
-    from blurgen.generate import recipe_options
+    from blurgen.order import recipe_options
     from blurgen.sources import open_source
 
     options = {"annotations": annotations, "licence": licence, **recipe_options(recipe)}
     return open_source(name or "sample", root, split=split, **options)
+
+
+def open_photos(origin, source_name, root, split, annotations):
+    """The photos of an origin of pairs: where the options say, else where the manifest says they came from."""
+    if source_name is None and origin.source == "sample":  # one of several sources, maybe: it takes no folder
+        root = annotations = None
+    name, split = source_name or origin.source, split or origin.split or "trainval"
+    return read_source(name, root, split, annotations, None, origin.recipe)
 
 
 def print_json(value: Any) -> None:
@@ -105,3 +121,10 @@ def megabytes(count: int) -> str:
         if count >= size:
             return f"{count / size:.{2 if unit == 'GB' else 1}f} {unit}"
     return f"{count / 1e3:.0f} kB"
+
+
+def print_derived(made, name: str = "data set") -> None:
+    """What a merge, a split or a subset made, for people."""
+    now = "" if made.pairs_copied else "; it was all there"
+    size = f"{count_of(made.pairs, 'pair')} in {count_of(made.shards, 'shard')}, {megabytes(made.bytes)}"
+    click.echo(printable(f"{name:<10}{made.out}: {size}, {count_of(made.photos, 'photo')}{now}"))

@@ -7,16 +7,14 @@ import sys
 import click
 
 from blurgen_cli.options import (
-    ANNOTATIONS_OPTION,
     CACHE_OPTION,
-    ROOT_OPTION,
+    PHOTO_OPTIONS,
     add_options,
     count_of,
     json_option,
+    open_photos,
     print_json,
     printable,
-    read_source,
-    text_option,
 )
 
 
@@ -24,9 +22,7 @@ from blurgen_cli.options import (
 @click.argument("shards", type=click.Path(), default="shards")
 @click.option("--pair", "pairs", metavar="N", type=int, multiple=True, help="A pair's number; may be given often.")
 @click.option("--sample", metavar="N", type=click.IntRange(min=1), help="So many pairs, evenly spread. [default: 10]")
-@text_option("--source", "source_name", metavar="NAME", help="sample, voc, coco or folder. [default: the manifest's]")
-@text_option("--split", metavar="SPLIT", help="train, val, trainval or all (voc, coco). [default: the manifest's]")
-@add_options((ROOT_OPTION, ANNOTATIONS_OPTION, CACHE_OPTION))
+@add_options((*PHOTO_OPTIONS, CACHE_OPTION))
 @json_option
 def replay(shards, pairs, sample, cache, as_json, **photos) -> None:
     """Render pairs of the data set SHARDS [default: shards] again and compare them, to the bit.
@@ -46,7 +42,7 @@ def replay(shards, pairs, sample, cache, as_json, **photos) -> None:
         raise ArgumentError("--pair and --sample exclude each other; leave one of the two out")
     manifest = read_manifest(shards)
     chosen = list(pairs) or evenly_spread(sample or 10, manifest["pairs"])
-    done = render_again(shards, lambda origin: _open(origin, **photos), chosen, cache=cache)
+    done = render_again(shards, lambda origin: open_photos(origin, **photos), chosen, cache=cache)
     steps = tqdm(done, total=len(chosen), desc="replay", unit="pair", disable=is_quiet(True))
     bad = [one for one in steps if one.faults]
     if as_json:
@@ -59,11 +55,3 @@ def replay(shards, pairs, sample, cache, as_json, **photos) -> None:
         agree = f"{len(chosen) - len(bad)} of {count_of(len(chosen), 'pair')} agree to the bit"
         click.echo(f"{'FAILED' if bad else 'ok'}: {agree}")
     sys.exit(1 if bad else 0)
-
-
-def _open(origin, source_name, root, split, annotations):
-    """The photos of an origin: where the options say, else where the manifest says they came from."""
-    if source_name is None and origin.source == "sample":  # one of several sources, maybe: it takes no folder
-        root = annotations = None
-    name, split = source_name or origin.source, split or origin.split or "trainval"
-    return read_source(name, root, split, annotations, None, origin.recipe)

@@ -85,3 +85,24 @@ def test_only_a_recipe_that_draws_regions_of_other_photos_has_donors():
     for task in tasks_of(3, 8, 3, LENDING):
         assert len(task.donors) == len(task.pairs)
         assert all(donor.photo.id != photo.photo.id for donor, photo in zip(task.donors, task.photos, strict=True))
+
+
+@given(st.permutations(["00.png", "01.png", "02.png"]), st.integers(0, 99))
+def test_photos_that_are_avoided_lend_nothing_and_their_order_does_not_matter(order, seed):
+    [task] = tasks_of(6, 20, 20, LENDING, seed)
+    left = task
+    for name in order:
+        left = left.without(name)
+    other = task.without("00.png").without("01.png").without("02.png")
+    assert left == other
+    assert left.photos == task.photos
+    assert left.avoided == {"00.png", "01.png", "02.png"}
+    for before, donor, photo in zip(task.donors, left.donors, left.photos, strict=True):
+        assert donor.photo.id not in left.avoided | {photo.photo.id}
+        assert donor == before or before.photo.id in left.avoided
+
+
+def test_a_pair_for_which_no_donor_is_left_is_an_error():
+    [task] = tasks_of(2, 3, 3, LENDING)
+    with pytest.raises(SourceError, match="no photo is left that could lend it a mask"):
+        task.without("00.png")

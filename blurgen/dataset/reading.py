@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 
-from blurgen.dataset.documents import MAKE_AGAIN
-from blurgen.dataset.manifest import read_manifest
-from blurgen.errors import ShardError
+from blurgen.dataset.manifest import again, origins_of, read_manifest
+from blurgen.errors import ArgumentError, RecipeError, ShardError
 from blurgen.recipe import Recipe, parse_recipe
 from blurgen.shards.format import RECIPE_NAME
 from blurgen.shards.reader import Shard
@@ -29,7 +28,7 @@ class Dataset:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
         if not self.manifest["complete"]:
-            raise ShardError(f"{folder}: this data set is not finished; {MAKE_AGAIN}")
+            raise ShardError(f"{folder}: this data set is not finished; {again(self.manifest)}")
         self._ends = list(accumulate(shard["pairs"] for shard in self.manifest["shards"]))
         self._open: dict[int, Shard] = {}
 
@@ -65,12 +64,26 @@ class Dataset:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe this data set was made with."""
+        """The recipe this data set was made with; ArgumentError where there were several."""
         path = self.folder / RECIPE_NAME
+        if "recipe_toml_sha256" not in self.manifest:
+            count = len(origins_of(self.manifest))
+            raise ArgumentError(f"{self.folder}: made from {count} data sets and has no {RECIPE_NAME}; use .recipes")
         try:
             return parse_recipe(path.read_bytes(), str(path))
         except (OSError, ValueError) as error:
             raise ShardError(f"{path}: can't be read ({getattr(error, 'strerror', error)})") from None
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """The recipe of each of its origins; a pair's column ``origin`` is the place. One for an original data set."""
+        try:
+            return tuple(
+                Recipe().with_values(origin["recipe"], f"{self.folder}, origin {number}")
+                for number, origin in enumerate(origins_of(self.manifest))
+            )
+        except RecipeError as error:
+            raise ShardError(f"{error}; take the blurgen that it was made with") from None
 
     def locate(self, index: int) -> tuple[Shard, int]:
         """The open shard that holds pair ``index``, and its place there. Raises as ``data[index]`` does."""

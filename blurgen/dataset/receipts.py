@@ -34,6 +34,18 @@ def read_receipt(folder: Path, index: int) -> dict:
     rejected = receipt.get("rejected")
     good = good and isinstance(rejected, dict) and all(is_count(count) for count in rejected.values())
     good = good and receipt.get("schema_version") in READABLE_VERSIONS and isinstance(receipt.get("sha256"), str)
+    quarantined = receipt.get("quarantined", [])  # schema 2 has none
+    good = good and isinstance(quarantined, list) and all(map(_names_a_photo, quarantined))
     if not good or receipt.get("digest") != document_digest(receipt):
         raise ShardError(f"{path}: malformed or damaged receipt; {REPLACE}")
     return receipt
+
+
+def _names_a_photo(one: object) -> bool:
+    return isinstance(one, dict) and isinstance(one.get("id"), str) and isinstance(one.get("reason"), str)
+
+
+def all_quarantined(manifest: dict, receipts: list[dict]) -> list[dict]:
+    """[{"id", "reason"}], sorted by id: photos that the survey found unusable, and those that stopped a shard."""
+    found = [*manifest["quarantined"], *(one for receipt in receipts for one in receipt.get("quarantined", []))]
+    return sorted({one["id"]: one for one in found}.values(), key=lambda one: one["id"])

@@ -7,12 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
+from blurgen.dataset.manifest import count_photos, origins_of
 from blurgen.dataset.reading import Dataset
-from blurgen.dataset.receipts import read_receipt
+from blurgen.dataset.receipts import all_quarantined, read_receipt
+from blurgen.errors import ShardError
 
 
 def info(folder: str | Path) -> dict:
-    """What is in a data set: counts, shares and quantiles, from the manifest, the receipts and the provenance."""
+    """What is in a data set: counts, shares and quantiles, from the manifest, the receipts and the provenance.
+
+    An original data set has "recipe" (its name), "seed", "source" and "split"; one that was made of others has
+    "derived", and "origins" with the same of each and how many of its pairs are here.
+    """
     with Dataset(folder) as data:
         receipts = [read_receipt(data.folder, index) for index in range(len(data.manifest["shards"]))]
         tables, targets = [], set()
@@ -21,19 +27,17 @@ def info(folder: str | Path) -> dict:
                 tables.append(shard.provenance)
                 targets.update(shard.targets)
         manifest = data.manifest
+    licences = sorted({(one["id"], one.get("sha256", ""), one["licence"]) for one in manifest["photos"]})
     return {
         "folder": str(folder),
         "digest": manifest["digest"],
         "pairs": len(data),
         "shards": len(receipts),
         "bytes": sum(receipt["bytes"] for receipt in receipts),
-        "recipe": manifest["recipe"]["name"],
-        "seed": manifest["seed"],
-        "source": manifest["source"],
-        "split": manifest["split"],
-        "photos": len(manifest["photos"]),
-        "licences": dict(Counter(photo["licence"] for photo in manifest["photos"]).most_common()),
-        "quarantined": manifest["quarantined"],
+        **_history(data, tables),
+        "photos": count_photos(manifest),
+        "licences": dict(Counter(licence for *_, licence in licences).most_common()),
+        "quarantined": all_quarantined(manifest, receipts),
         "rejected": dict(sum((Counter(receipt["rejected"]) for receipt in receipts), Counter())),
         "replaced": sum(receipt["replaced"] for receipt in receipts),
         "upscaled": sum(receipt["upscaled"] for receipt in receipts),
@@ -41,6 +45,24 @@ def info(folder: str | Path) -> dict:
         **_provenance_statistics(tables),
         "build": manifest["build"],
     }
+
+
+def _history(data: Dataset, tables: list[np.ndarray]) -> dict:
+    """What the pairs were made from: one recipe and seed, or those of each origin."""
+    origins = origins_of(data.manifest)
+    named = [
+        {"recipe": one["recipe"]["name"], **{key: one[key] for key in ("seed", "source", "split")}} for one in origins
+    ]
+    if "derived" not in data.manifest:
+        return named[0]
+    pairs = np.bincount(np.concatenate([table["origin"] for table in tables]), minlength=len(origins)).tolist()
+    if len(pairs) > len(origins):
+        raise ShardError(f"{data.folder}: a pair is of an origin that the manifest does not list; `blurgen verify` it")
+    counted = [
+        {"digest": one["digest"], **about, "pairs": count}
+        for one, about, count in zip(origins, named, pairs, strict=True)
+    ]
+    return {"derived": data.manifest["derived"], "origins": counted}
 
 
 def _provenance_statistics(tables: list[np.ndarray]) -> dict:

@@ -9,6 +9,8 @@ from functools import partial
 from itertools import accumulate, count
 from pathlib import Path
 
+import numpy as np
+
 from blurgen.dataset.documents import MAKE_AGAIN, REPLACE
 from blurgen.dataset.manifest import read_manifest
 from blurgen.dataset.receipts import read_receipt
@@ -56,8 +58,8 @@ def verify(
     finally:
         pool.shutdown(cancel_futures=True)
     if cache is not None:
-        keys = [key for photo in manifest["photos"] for key in photo.get("region_keys", {}).values()]
-        yield "cache", damaged_regions(Path(cache), keys)
+        damaged = damaged_regions(Path(cache), manifest["photos"])
+        yield "cache", [f"{path}: damaged; delete it, and the proposals are computed again" for path in damaged]
 
 
 def _manifest_faults(folder: Path, manifest: dict) -> list[str]:
@@ -66,7 +68,7 @@ def _manifest_faults(folder: Path, manifest: dict) -> list[str]:
     faults = []
     path = folder / RECIPE_NAME
     try:
-        if sha256_file(path) != manifest["recipe_toml_sha256"]:
+        if "recipe_toml_sha256" in manifest and sha256_file(path) != manifest["recipe_toml_sha256"]:
             faults.append(f"{path}: changed or damaged; {REPLACE}")
     except OSError as error:
         faults.append(f"{path}: can't be read ({error.strerror}); {REPLACE}")
@@ -112,11 +114,15 @@ def _faults_of_shard(folder: Path, manifest: dict, index: int, listed: dict, fir
 def _pair_fault(shard: Shard, place: int) -> str | None:
     """Decode a pair, and see whether its parts agree."""
     shard.image(place)
-    mask, row = shard.mask(place), shard.provenance[place]
+    targets = {name: shard.target(name, place) for name in shard.targets}
+    return disagreement(shard.mask(place), shard.provenance[place], targets)
+
+
+def disagreement(mask: np.ndarray, row: np.void | dict, targets: dict[str, np.ndarray]) -> str | None:
+    """How a mask (H, W), bool, contradicts its provenance or its targets; None if it does not."""
     if mask.mean() != row["blurred_share"] or row["second_share"] > row["blurred_share"]:
         return f"is {mask.mean():.1%} blurred, its provenance says {row['blurred_share']:.1%}"
-    for name in shard.targets:
-        target = shard.target(name, place)
+    for name, target in targets.items():
         if name != "unknown" and ((target > 0) != mask).any():
             return f"has another {name} than its mask allows"
     return None

@@ -64,10 +64,15 @@ def _codec_for(image: np.ndarray, codec: Codec) -> str:
     if codec == "raw":
         return codec
     for able in ("jpeg", "png") if codec == "jpeg" else ("png",):
-        types, side = _HOLDS[able]
-        if image.shape[2] in (1, 3) and image.dtype.name in types and max(image.shape) <= side:
+        if can_hold(able, image.shape, image.dtype.name):
             return able
     return "zlib"
+
+
+def can_hold(codec: str, shape: tuple[int, int, int], dtype: str) -> bool:
+    """Whether "jpeg" or "png" can store an image of this shape (H, W, C) and type."""
+    types, side = _HOLDS[codec]
+    return shape[2] in (1, 3) and dtype in types and max(shape) <= side
 
 
 def decode_image(data: np.ndarray, codec: str, shape: tuple[int, int, int], dtype: str) -> np.ndarray:

@@ -23,6 +23,7 @@ RECIPE_NAME = "recipe.toml"
 
 SHARD_NAME = "shard-{:05d}.h5"
 RECEIPT_NAME = "shard-{:05d}.json"
+SHARD_BYTES = 256_000_000  # rough upper bound of a shard by default, since it is held in memory while it is built
 MAX_SHARDS = 100_000
 MAX_PAIRS = 100_000  # in a shard
 MAX_PIXELS = 64_000_000  # in an image

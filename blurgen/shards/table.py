@@ -43,13 +43,18 @@ def read_provenance(dataset: h5py.Dataset, version: int) -> np.ndarray:
     if dtype != expected:
         raise ShardError("the provenance table has gaps between its columns")
     table = _in_this_version(dataset[:])
+    check_provenance(table)
+    return table
+
+
+def check_provenance(table: np.ndarray) -> None:
+    """Raise ShardError for a provenance table that holds an impossible value in any column."""
     _check_values(table)
     pixels = table["height"].astype(np.int64) * table["width"]
     if pixels.max() > MAX_PIXELS or (pixels * table["channels"] * _item_bytes(table)).max() > MAX_IMAGE_BYTES:
         raise ShardError("the provenance table holds an impossible image size")
     if (np.diff(table["pair"]) != 1).any():
         raise ShardError("the pairs of the provenance table are not numbered one after the other")
-    return table
 
 
 def _in_this_version(table: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from blurgen.errors import RecipeError
+from blurgen.errors import RecipeError, ShardError
 from blurgen.files import document_digest, publish, publish_json, sha256
 from blurgen.shards.codecs import StorageParams, encode_image, encode_mask, encode_target
 from blurgen.shards.format import FORMAT_NAME, RECEIPT_NAME, SCHEMA_VERSION, SHARD_NAME, TARGETS, provenance_dtype
@@ -99,9 +99,17 @@ class ShardBuilder:
                 row[name] = value.encode() if isinstance(value, str) else value
         return table
 
-    def publish(self, folder: Path, index: int, receipt: dict) -> dict:
-        """Write shard ``index`` and then its receipt, which is returned: ``receipt`` with sha256, counts, digest."""
+    def publish(self, folder: Path, index: int, receipt: dict, expected_sha256: str = "") -> dict:
+        """Write shard ``index`` and then its receipt, which is returned: ``receipt`` with sha256, counts, digest.
+
+        Raises ShardError, and writes nothing, if the shard is not the one that is expected.
+        """
         data = self.to_bytes()
+        if expected_sha256 and sha256(data) != expected_sha256:
+            raise ShardError(
+                f"{folder / SHARD_NAME.format(index)}: comes out otherwise than it was (sha256 {sha256(data)[:12]}, "
+                f"the manifest says {expected_sha256[:12]}); left as it is"
+            )
         publish(folder / SHARD_NAME.format(index), data)
         whole = {
             "schema_version": SCHEMA_VERSION,

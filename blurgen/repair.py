@@ -11,7 +11,7 @@ import joblib
 
 from blurgen.dataset.documents import COPY_AGAIN
 from blurgen.dataset.freezing import documents
-from blurgen.dataset.manifest import other_build, read_manifest
+from blurgen.dataset.manifest import again, other_build, read_manifest
 from blurgen.dataset.receipts import read_receipt
 from blurgen.dataset.seal import read_seal, unsealed
 from blurgen.dataset.verifying import verify
@@ -66,7 +66,7 @@ def repair(
     folder, cache = Path(folder).absolute(), Path(cache or default_cache()).absolute()
     manifest = read_manifest(folder)
     if not manifest["complete"]:
-        raise ShardError(f"{folder}: is not finished; run the same `blurgen make` again")
+        raise ShardError(f"{folder}: is not finished; {again(manifest)}")
     with ExitStack() as stack:
         stack.enter_context(unsealed(folder))
         stack.enter_context(locked(folder))

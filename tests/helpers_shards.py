@@ -79,7 +79,8 @@ def example_pair(pair: int, height: int = 32, width: int = 40) -> tuple[np.ndarr
     mask = np.hypot(*np.ogrid[-height / 2 : height / 2, -width / 2 : width / 2]) < radius
     provenance = {name: f"{name} {pair}"[:24] if "S" in kind else 0 for name, kind in PROVENANCE_FIELDS.items()}
     provenance = {name: value for name, value in provenance.items() if name not in ("codec", "dtype", "channels")}
-    numbers = {"pair": pair, "seed": 2**63 - 1, "height": height, "width": width, "score": 0.5, "sigma_px": 1 / 3}
+    numbers = {"pair": pair, "origin_pair": pair, "seed": 2**63 - 1, "height": height, "width": width}
+    numbers |= {"score": 0.5, "sigma_px": 1 / 3}
     possible = {"crop_height": 32, "crop_width": 40, "blurred_share": mask.mean(), "highlight_gain": 1.0}
     possible |= {"blur_kind": "gaussian", "second_blur_kind": "none", "mask_kind": "proposal"}
     possible |= {"second_mask_kind": "none", "fill": "telea"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_shards import RECIPE, build_shard, faults_of, make, write_photos
+from helpers_shards import RECIPE, build_shard, example_pair, faults_of, make, write_photos
 
 from blurgen import open_dataset
 from blurgen.dataset import info, read_manifest, verify
@@ -158,7 +158,7 @@ def test_verify_finds_any_flipped_bit(copy, name):
         path.write_bytes(flipped)
         [fault] = faults_of(copy)
         assert str(path) in fault
-        assert "run the same `blurgen make` again" in fault
+        assert "`blurgen repair` makes it again" in fault
 
 
 def test_a_flipped_bit_in_the_manifest_is_refused(copy):
@@ -218,17 +218,15 @@ def forged(tmp_path, mask, **changes):
     builder.add(np.zeros((32, 40, 3), np.uint8), mask, provenance)
     counts = {"rejected": {"area": 0, "single-class": 0}, "replaced": 0, "upscaled": 0}
     receipt = builder.publish(tmp_path, 0, counts)
-    nothing = {"photos": [], "quarantined": []}
-    identity = {
-        "pairs": 2,
-        "seed": 0,
-        "source": "folder",
-        "split": "",
-        "recipe": RECIPE.model_dump(mode="json"),
-        **nothing,
-    }
-    write_manifest(tmp_path, RECIPE, identity, [receipt])
+    identity = {"pairs": 2, "seed": 0, "source": "folder", "split": "", "recipe": RECIPE.model_dump(mode="json")}
+    write_manifest(tmp_path, RECIPE, identity | {"photos": listed_photos(2), "quarantined": []}, [receipt])
     return tmp_path
+
+
+def listed_photos(count):
+    """What a manifest says of the photos of the example pairs."""
+    rows = [example_pair(pair)[2] for pair in range(count)]
+    return [{"id": row["photo"], "sha256": row["photo_sha256"], "licence": "unknown"} for row in rows]
 
 
 ONE_CLASS = {"all": np.ones((32, 40), bool), "nothing": np.zeros((32, 40), bool)}
@@ -268,10 +266,26 @@ def test_verify_finds_a_mask_that_is_not_the_one_that_was_made(tmp_path):
     assert "pair 1 of this shard is 50.0% blurred, its provenance says" in fault
 
 
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"origin": 1}, "names origin 1, the manifest has 1"),
+        ({"origin_pair": 0}, "holds pairs of another data set, though the manifest names none"),
+        ({"photo": "other.jpg"}, "shows the photo other.jpg, which the manifest does not list"),
+        ({"photo_sha256": "0" * 64}, "shows the photo Füße/1.jpg, which the manifest does not list"),
+    ],
+)
+def test_verify_finds_pairs_of_unknown_origin_under_good_checksums(tmp_path, changes, fault):
+    mask = example_pair(1)[1]
+    folder = forged(tmp_path, mask, **changes)
+    assert faults_of(folder, deep=False) == [f"{folder / 'shard-00000.h5'}: {fault}"]
+
+
 def test_verify_finds_pairs_that_are_there_twice_under_good_checksums(tmp_path):
     counts = {"rejected": {"area": 0, "single-class": 0}, "replaced": 0, "upscaled": 0}
     receipts = [build_shard("png", (0, 1)).publish(tmp_path, index, counts) for index in range(2)]
-    identity = {"pairs": 4, "seed": 0, "source": "folder", "split": "", "photos": [], "quarantined": []}
+    identity = {"pairs": 4, "seed": 0, "source": "folder", "split": "", "photos": listed_photos(4)}
+    identity["quarantined"] = []
     write_manifest(tmp_path, RECIPE, identity | {"recipe": RECIPE.model_dump(mode="json")}, receipts)
     assert faults_of(tmp_path) == [f"{tmp_path / 'shard-00001.h5'}: begins with pair 0, 2 is due"]
 

@@ -639,7 +639,7 @@ def change_line(plain, number, change):
         ({"photo": "x" * 5000}, "line 3: column photo can't be"),
         ({"photo": "\ud800"}, "line 3: column photo can't be"),
         ({"photo": "a\0"}, "line 3: column photo can't be"),
-        ({"fill": "é"}, "line 3: column fill of the provenance table is not ASCII text"),
+        ({"fill": "é"}, "line 3: column fill of the provenance table holds an unknown word"),
         ({"blur_kind": "wobble"}, "line 3: column blur_kind of the provenance table holds an unknown word"),
         ({"dtype": "object"}, "line 3: column dtype of the provenance table holds an unknown word"),
         ({"height": 0}, "line 3: column height of the provenance table is 0"),

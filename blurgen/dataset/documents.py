@@ -10,8 +10,7 @@ from blurgen.errors import ShardError
 MAX_JSON_BYTES = 500_000_000
 
 COPY_AGAIN = "copy it again from where it came"
-MAKE_AGAIN = "run the same `blurgen make` again"
-REPLACE = f"{MAKE_AGAIN} to replace it"
+REPLACE = "`blurgen repair` makes it again"
 
 
 def read_json(path: Path, advice: str) -> dict:

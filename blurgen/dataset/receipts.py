@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from blurgen.dataset.documents import MAKE_AGAIN, REPLACE, is_count, read_json
+from blurgen.dataset.documents import REPLACE, is_count, read_json
 from blurgen.errors import ShardError
 from blurgen.files import document_digest, sha256_file
 from blurgen.shards.format import READABLE_VERSIONS, RECEIPT_NAME, SHARD_NAME
@@ -27,7 +27,7 @@ def read_receipt(folder: Path, index: int) -> dict:
     """Read and check the receipt of shard ``index``. Raises ShardError."""
     path = Path(folder) / RECEIPT_NAME.format(index)
     if not is_file(path):
-        raise ShardError(f"{path}: no receipt, so this shard is not finished; {MAKE_AGAIN}")
+        raise ShardError(f"{path}: no receipt, so this shard is not finished; {REPLACE}")
     receipt = read_json(path, REPLACE)
     numbers = ("shard", "pairs", "bytes", "replaced", "upscaled")
     good = all(is_count(receipt.get(key)) for key in numbers) and receipt["shard"] == index

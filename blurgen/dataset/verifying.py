@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import accumulate, count
 from pathlib import Path
 
 import numpy as np
 
-from blurgen.dataset.documents import MAKE_AGAIN, REPLACE
-from blurgen.dataset.manifest import read_manifest
+from blurgen.dataset.documents import REPLACE
+from blurgen.dataset.manifest import again, origins_of, read_manifest
 from blurgen.dataset.receipts import read_receipt
 from blurgen.dataset.seal import SEAL_NAME, seal_faults
 from blurgen.errors import ShardError
@@ -51,7 +50,7 @@ def verify(
     yield MANIFEST_NAME, _manifest_faults(folder, manifest)
     yield SEAL_NAME, seal_faults(folder, manifest)
     firsts = accumulate((shard["pairs"] for shard in manifest["shards"]), initial=0)
-    check = partial(_shard_faults, folder, manifest, deep=deep)
+    check = _ShardCheck(folder, manifest, deep)
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
         yield from pool.map(check, count(), manifest["shards"], firsts)
@@ -64,7 +63,7 @@ def verify(
 
 def _manifest_faults(folder: Path, manifest: dict) -> list[str]:
     if not manifest["complete"]:
-        return [f"{folder}: not finished; {MAKE_AGAIN}"]
+        return [f"{folder}: not finished; {again(manifest)}"]
     faults = []
     path = folder / RECIPE_NAME
     try:
@@ -77,38 +76,57 @@ def _manifest_faults(folder: Path, manifest: dict) -> list[str]:
     return faults + [f"{folder / name}: not in the manifest" for name in extra]
 
 
-def _shard_faults(
-    folder: Path, manifest: dict, index: int, listed: dict, first: int, *, deep: bool
-) -> tuple[str, list[str]]:
-    try:
-        return listed["name"], _faults_of_shard(folder, manifest, index, listed, first, deep)
-    except ShardError as error:
-        return listed["name"], [str(error)]
-    except OSError as error:
-        return listed["name"], [f"{folder / listed['name']}: can't be read ({error.strerror})"]
+class _ShardCheck:
+    """Checks one shard after the other against the manifest, from any thread."""
 
+    def __init__(self, folder: Path, manifest: dict, deep: bool) -> None:
+        self.folder, self.deep, self.original = folder, deep, "origins" not in manifest
+        self.origin_pairs = np.array([origin["pairs"] for origin in origins_of(manifest)])
+        self.photos = {(photo["id"].encode(), photo.get("sha256", "").encode()) for photo in manifest["photos"]}
 
-def _faults_of_shard(folder: Path, manifest: dict, index: int, listed: dict, first: int, deep: bool) -> list[str]:
-    path = folder / listed["name"]
-    receipt = read_receipt(folder, index)
-    if not is_file(path):
-        return [f"{path}: missing; {MAKE_AGAIN}"]
-    digest = sha256_file(path)
-    if digest != receipt["sha256"] or digest != listed["sha256"]:
-        return [
-            f"{path}: its sha256 is {digest[:12]}, the receipt says {receipt['sha256'][:12]} and the manifest "
-            f"{listed['sha256'][:12]}; {REPLACE}"
-        ]
-    with Shard(path) as shard:
-        if not len(shard) == receipt["pairs"] == listed["pairs"]:
-            return [f"{path}: holds {len(shard)} pairs, the receipt says {receipt['pairs']}"]
-        if shard.provenance["pair"][0] != first:
-            return [f"{path}: begins with pair {shard.provenance['pair'][0]}, {first} is due"]
-        origins = len(manifest.get("origins", [None]))
-        if shard.provenance["origin"].max() >= origins:
-            return [f"{path}: names origin {shard.provenance['origin'].max()}, the manifest has {origins}"]
-        faults = (_pair_fault(shard, place) for place in range(len(shard) if deep else 0))
-        return [f"{path}: pair {place} of this shard {fault}" for place, fault in enumerate(faults) if fault][:1]
+    def __call__(self, index: int, listed: dict, first: int) -> tuple[str, list[str]]:
+        """Name and faults of shard ``index``, which begins with pair ``first``."""
+        try:
+            return listed["name"], self._faults(index, listed, first)
+        except ShardError as error:
+            return listed["name"], [str(error)]
+        except OSError as error:
+            return listed["name"], [f"{self.folder / listed['name']}: can't be read ({error.strerror})"]
+
+    def _faults(self, index: int, listed: dict, first: int) -> list[str]:
+        path = self.folder / listed["name"]
+        receipt = read_receipt(self.folder, index)
+        if not is_file(path):
+            return [f"{path}: missing; {REPLACE}"]
+        digest = sha256_file(path)
+        if digest != receipt["sha256"] or digest != listed["sha256"]:
+            return [
+                f"{path}: its sha256 is {digest[:12]}, the receipt says {receipt['sha256'][:12]} and the manifest "
+                f"{listed['sha256'][:12]}; {REPLACE}"
+            ]
+        with Shard(path) as shard:
+            if not len(shard) == receipt["pairs"] == listed["pairs"]:
+                return [f"{path}: holds {len(shard)} pairs, the receipt says {receipt['pairs']}"]
+            fault = self._fault_of_table(shard.provenance, first)
+            if fault:
+                return [f"{path}: {fault}"]
+            faults = (_pair_fault(shard, place) for place in range(len(shard) if self.deep else 0))
+            return [f"{path}: pair {place} of this shard {fault}" for place, fault in enumerate(faults) if fault][:1]
+
+    def _fault_of_table(self, table: np.ndarray, first: int) -> str | None:
+        """How the provenance of a shard contradicts the manifest."""
+        if table["pair"][0] != first:
+            return f"begins with pair {table['pair'][0]}, {first} is due"
+        if table["origin"].max() >= len(self.origin_pairs):
+            return f"names origin {table['origin'].max()}, the manifest has {len(self.origin_pairs)}"
+        if self.original and (table["origin_pair"] != table["pair"]).any():
+            return "holds pairs of another data set, though the manifest names none"
+        if (table["origin_pair"] >= self.origin_pairs[table["origin"]]).any():
+            return "holds a pair that its origin does not have"
+        shown = set(zip(table["photo"].tolist(), table["photo_sha256"].tolist(), strict=True))
+        if not shown <= self.photos:
+            return f"shows the photo {min(shown - self.photos)[0].decode()}, which the manifest does not list"
+        return None
 
 
 def _pair_fault(shard: Shard, place: int) -> str | None:

@@ -27,7 +27,7 @@ class Shard:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         if not is_file(self.path):
-            raise ShardError(f"{path}: this shard is missing; run the same `blurgen make` again")
+            raise ShardError(f"{path}: this shard is missing; `blurgen repair` makes it again")
         try:
             found = read_structure(self.path)
             self._file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)

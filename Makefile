@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 DEMO := demo
 
-.PHONY: help demo test torch lint format bench clean
+.PHONY: help demo test torture torch lint format bench clean
 
 help:
 	@echo "make demo    200 pairs from the sample photos, verified, with a contact sheet: $(DEMO)/"
 	@echo "make test    ruff and the tests"
+	@echo "make torture kills, damage and mutants of shards, for some 25 minutes"
 	@echo "make torch   adds the extra \`train\`, so that make test tests the training too"
 	@echo "make bench   the benchmark that the README quotes"
 	@echo "make format  ruff format, and the fixes that ruff makes by itself"
@@ -49,6 +50,9 @@ lint: $(VENV)/.installed-test
 
 test: lint
 	$(BIN)/python -m pytest
+
+torture: $(VENV)/.installed-test
+	$(BIN)/python -m pytest tests/torture -o python_files='torture_*.py' -s -p no:cacheprovider
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

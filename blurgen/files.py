@@ -71,8 +71,13 @@ def sync_all() -> None:
 
 
 def publish_json(path: Path, value: object) -> None:
-    """``publish`` a JSON document: sorted keys, indented, so that equal values are equal bytes."""
-    publish(path, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+    """``publish`` a JSON document."""
+    publish(path, json_bytes(value))
+
+
+def json_bytes(value: object) -> bytes:
+    """A JSON document as it is published: sorted keys, indented, so that equal values are equal bytes."""
+    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def document_digest(document: dict) -> str:
@@ -143,8 +148,7 @@ def locked(folder: Path) -> Iterator[None]:
 def _say_who_holds(file: IO[str]) -> None:
     with suppress(OSError):  # on a full disk the lock holds as well
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}\n")
-        file.flush()
+        os.write(file.fileno(), f"process {os.getpid()} on {platform.node()}\n".encode())
 
 
 def _holder(path: Path) -> str:

@@ -24,7 +24,8 @@ from blurgen.sources.params import PhotoParams
 from blurgen.targets import TargetParams
 
 DEFAULT_RECIPE = "standard"
-MAX_RECIPE_BYTES = 100_000
+MAX_RECIPE_BYTES = 20_000
+"""Those that come with blurgen have 6,000. tomllib takes seconds for deep keys, growing with the square of them."""
 
 
 class Recipe(Params):
@@ -154,7 +155,7 @@ def _first_fault(error: ValidationError | RecursionError) -> str:
     path = [str(part) for part in fault["loc"]]
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        return f'unknown key "{key}"; {suggest(path[-1], _known_keys(path[:-1]))}'
+        return _one_line(f'unknown key "{key}"; {suggest(path[-1], _known_keys(path[:-1]))}')
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] != "value_error":
         message += f", not {fault['input']!r:.60}"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from blurgen.errors import ShardError
+from blurgen.files import json_bytes
 
 MAX_JSON_BYTES = 500_000_000
 
@@ -18,14 +19,18 @@ def read_json(path: Path, advice: str) -> dict:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise ShardError(f"{path}: longer than {MAX_JSON_BYTES} bytes; refused")
-        value = json.loads(path.read_bytes())
+        data = path.read_bytes()
+        value = json.loads(data)
         json.dumps(value, ensure_ascii=False).encode()  # fails for half a surrogate pair
+        spelled = json_bytes(value)
     except OSError as error:
         raise ShardError(f"{path}: can't be read ({error.strerror})") from None
     except (ValueError, RecursionError):
         raise ShardError(f"{path}: damaged (not JSON in UTF-8); {advice}") from None
     if not isinstance(value, dict):
         raise ShardError(f"{path}: damaged (not a JSON object); {advice}")
+    if spelled != data:  # two spellings of one value would be two files under one digest
+        raise ShardError(f"{path}: damaged (not spelled as blurgen spells it); {advice}")
     return value
 
 

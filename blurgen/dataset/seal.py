@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from blurgen.dataset.documents import COPY_AGAIN, read_json
 from blurgen.errors import OutputError, ShardError
-from blurgen.files import LOCK_NAME, TEMPORARY_PREFIX, document_digest, publish, sha256_file
+from blurgen.files import LOCK_NAME, TEMPORARY_PREFIX, document_digest, publish_json, sha256_file
 from blurgen.shards.format import MANIFEST_NAME, RECEIPT_NAME, RECIPE_NAME
 from blurgen.shards.reader import is_file
 
@@ -41,7 +40,7 @@ def read_seal(folder: str | Path) -> dict | None:
     seal = read_json(path, COPY_AGAIN)
     if not _well_formed(seal):
         raise ShardError(f"{path}: not a seal that this blurgen knows; {COPY_AGAIN}, or take another blurgen")
-    if seal["digest"] != document_digest(seal) or path.read_bytes() != _to_bytes(seal):
+    if seal["digest"] != document_digest(seal):
         raise ShardError(f"{path}: changed or damaged since it was written (its digest differs); {COPY_AGAIN}")
     return seal
 
@@ -74,13 +73,8 @@ def write_seal(folder: Path, manifest: dict, about: dict[str, str]) -> dict:
         "files": shards | {name: sha256_file(folder / name) for name in others},
     }
     seal["digest"] = document_digest(seal)
-    publish(folder / SEAL_NAME, _to_bytes(seal))
+    publish_json(folder / SEAL_NAME, seal)
     return seal
-
-
-def _to_bytes(seal: dict) -> bytes:
-    """The one way in which a seal is written, so that no other bytes can pass for it."""
-    return (json.dumps(seal, indent=1, sort_keys=True) + "\n").encode()
 
 
 def part_names(manifest: dict) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from blurgen.camera.jpeg import can_be_jpeg
-from blurgen.dataset.manifest import other_build
+from blurgen.dataset.manifest import listed_photos, other_build
 from blurgen.dataset.reading import Dataset
 from blurgen.engines import single_threaded
 from blurgen.errors import ArgumentError, PhotoError, ShardError
@@ -134,7 +134,7 @@ class _Replayer:
         if number not in self._originals:
             origin = self.origins[number]
             source = self.source(origin) if callable(self.source) else self.source
-            self._originals[number] = Originals(source, self.data.manifest["photos"], origin.recipe, self.cache)
+            self._originals[number] = Originals(source, listed_photos(self.data.manifest), origin.recipe, self.cache)
         return self._originals[number]
 
 

@@ -440,9 +440,12 @@ def test_only_outlines_cross_over_and_who_lent_them_is_listed(root, tmp_path):
     ids = {photo["id"]: photo["sha256"] for photo in read_manifest(tmp_path / "set")["photos"]}
     seen = []
     for name, pairs in sides_of(tmp_path / "out").items():
-        listed = {photo["sha256"] for photo in read_manifest(tmp_path / "out" / name)["photos"]}
-        assert {ids[row["mask_photo"]] for _, row in pairs} | {row["photo_sha256"] for _, row in pairs} == listed
-        seen.append({row["photo_sha256"] for _, row in pairs})
+        manifest = read_manifest(tmp_path / "out" / name)
+        shown = {row["photo_sha256"] for _, row in pairs}
+        assert {photo["sha256"] for photo in manifest["photos"]} == shown
+        lent = {ids[row["mask_photo"]] for _, row in pairs} - shown
+        assert {photo["sha256"] for photo in manifest["lenders"]} == lent
+        seen.append(shown)
     assert sum(map(len, seen)) == len(set.union(*seen)) == 4
 
 

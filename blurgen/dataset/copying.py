@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from blurgen.dataset.claiming import claim, read_former, refuse_inside
-from blurgen.dataset.manifest import again, count_photos, one_recipe, origins_of, publish_manifest
+from blurgen.dataset.manifest import again, count_photos, listed_photos, one_recipe, origins_of, publish_manifest
 from blurgen.dataset.reading import Dataset
 from blurgen.dataset.receipts import finished_receipt
 from blurgen.errors import ArgumentError, ShardError
@@ -142,13 +142,15 @@ def plan_copy(parents: list[Parent], choose: Choice, by: str, **arguments: objec
     chosen = [_look(parent, choose) for parent in parents]
     _refuse_other_targets(parents, chosen)
     origins, numbers = _common_origins(parents, chosen)
+    photos, lenders = _common_photos(parents, chosen)
     derived = {"by": by, "arguments": arguments, "parents": [parent.manifest["digest"] for parent in parents]}
     identity = {
         "schema_version": SCHEMA_VERSION,
         "pairs": sum(one.pairs for one in chosen),
         "derived": derived,
         "origins": origins,
-        "photos": _common_photos(parents, chosen),
+        "photos": photos,
+        "lenders": lenders,
         "quarantined": [],
     }
     return Plan(
@@ -207,18 +209,20 @@ def _common_origins(parents: list[Parent], chosen: list[_Chosen]) -> tuple[list[
     return list(origins.values()), numbers
 
 
-def _common_photos(parents: list[Parent], chosen: list[_Chosen]) -> list[dict]:
-    """What the manifests say of the photos that are used or lend an outline, sorted by id; equal entries once."""
-    entries = {}
+def _common_photos(parents: list[Parent], chosen: list[_Chosen]) -> tuple[list[dict], list[dict]]:
+    """What the manifests say of the photos that pairs show, and of others that lend an outline; equal entries once."""
+    shown, lent = {}, {}
     for parent, one in zip(parents, chosen, strict=True):
-        listed = [(photo["id"], photo.get("sha256"), photo) for photo in parent.manifest["photos"]]
+        listed = [(photo["id"], photo.get("sha256"), photo) for photo in listed_photos(parent.manifest)]
         missing = one.photos - {(name, digest) for name, digest, _ in listed}
         if missing:
             raise ShardError(f"{parent.folder}: its manifest does not list the photo {min(missing)[0]}; verify it")
         for name, digest, photo in listed:
-            if (name, digest) in one.photos or name in one.lenders:
-                entries[name, document_digest(photo)] = photo
-    return [entries[key] for key in sorted(entries)]
+            if (name, digest) in one.photos:
+                shown[name, document_digest(photo)] = photo
+            elif name in one.lenders:
+                lent[name, document_digest(photo)] = photo
+    return [shown[key] for key in sorted(shown)], [lent[key] for key in sorted(lent.keys() - shown.keys())]
 
 
 def _recipe_toml(parents: list[Parent], origins: list[dict]) -> bytes | None:

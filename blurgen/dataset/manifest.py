@@ -38,7 +38,7 @@ _TYPES = {
 }
 _ORIGIN_TYPES = {"recipe": dict, "seed": int, "source": str, "split": str, "build": dict}
 _ORIGINAL_TYPES = {**_ORIGIN_TYPES, "recipe_toml_sha256": str}
-_DERIVED_TYPES = {"derived": dict, "origins": list}
+_DERIVED_TYPES = {"derived": dict, "origins": list, "lenders": list}
 _ONLY_ORIGINAL = (*(name for name in _ORIGIN_TYPES if name != "build"), "pairs_per_shard")
 
 MAX_ORIGINS = 100_000
@@ -99,6 +99,11 @@ def origins_of(manifest: dict) -> list[dict]:
     return [{key: manifest[key] for key in ("digest", *_ORIGIN_TYPES, "pairs")}]
 
 
+def listed_photos(manifest: dict) -> list[dict]:
+    """The photos that pairs show, and those that only lent the outline of a region."""
+    return [*manifest["photos"], *manifest.get("lenders", [])]
+
+
 def count_photos(manifest: dict) -> int:
     """How many photos are listed; one that several data sets made pairs of may be listed for each of them."""
     return len({(photo["id"], photo.get("sha256")) for photo in manifest["photos"]})
@@ -141,12 +146,12 @@ def _well_formed(manifest: dict) -> bool:
     derived = "derived" in manifest or "origins" in manifest
     if not _typed(manifest, _TYPES) or not (_derived_well if derived else _original_well)(manifest):
         return False
-    shards, photos = manifest["shards"], [*manifest["photos"], *manifest["quarantined"]]
+    shards, photos = manifest["shards"], [*listed_photos(manifest), *manifest["quarantined"]]
     good = len(shards) <= MAX_SHARDS and bool(shards) == manifest["complete"]
     good = good and is_count(manifest["pairs"], 1, MAX_SHARDS * MAX_PAIRS)
     good = good and all(isinstance(photo, dict) and isinstance(photo.get("id"), str) for photo in photos)
-    good = good and all(isinstance(photo.get("licence"), str) for photo in manifest["photos"])
-    good = good and all(isinstance(photo.get("sha256", ""), str) for photo in manifest["photos"])
+    good = good and all(isinstance(photo.get("licence"), str) for photo in listed_photos(manifest))
+    good = good and all(isinstance(photo.get("sha256", ""), str) for photo in listed_photos(manifest))
     good = good and all(isinstance(photo.get("reason"), str) for photo in manifest["quarantined"])
     for index, shard in enumerate(shards if good else []):
         good = good and isinstance(shard, dict) and shard.get("name") == SHARD_NAME.format(index)

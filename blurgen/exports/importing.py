@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from blurgen.dataset.claiming import claim, read_former, refuse_inside
 from blurgen.dataset.copying import Derived
-from blurgen.dataset.manifest import count_photos, origins_of, publish_manifest
+from blurgen.dataset.manifest import count_photos, listed_photos, origins_of, publish_manifest
 from blurgen.dataset.verifying import disagreement
 from blurgen.engines import is_quiet
 from blurgen.errors import ArgumentError, OutputError, ShardError
@@ -88,6 +88,7 @@ def _identity(manifest: dict) -> dict:
         "derived": {"by": "import", "arguments": {}, "parents": [manifest["digest"]]},
         "origins": origins_of(manifest),
         "photos": manifest["photos"],
+        "lenders": manifest.get("lenders", []),
         "quarantined": [],
     }
 
@@ -125,7 +126,7 @@ class _Export:
         self.count, self.origins = manifest["pairs"], origins_of(manifest)
         self.toml_sha256 = manifest.get("recipe_toml_sha256")
         self.targets = tuple(record["targets"])
-        ids = (len(photo["id"].encode()) for photo in manifest["photos"])
+        ids = (len(photo["id"].encode()) for photo in listed_photos(manifest))
         self.photo_id_bytes = min(max(ids, default=1), PHOTO_ID_BYTES_MAX)
         self.top = stack.enter_context(closing(PlainFolder(folder, follow=True)))
         self.folders = {

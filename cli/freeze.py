@@ -39,7 +39,8 @@ def freeze(shards, as_json, **about) -> None:
     cite = citation(manifest, seal["about"])
     if as_json:
         counts = {"pairs": pairs, "shards": len(manifest["shards"]), "bytes": size}
-        print_json({"folder": str(shards), "digest": manifest["digest"], **counts, "cite": cite})
+        digests = {"digest": manifest["digest"], "seal": seal["digest"]}
+        print_json({"folder": str(shards), **digests, **counts, "cite": cite})
         return
     click.echo(
         printable(
@@ -47,4 +48,4 @@ def freeze(shards, as_json, **about) -> None:
             f"{megabytes(size)}"
         )
     )
-    click.echo(f"digest  {manifest['digest']}\n\n{cite}")
+    click.echo(f"digest  {manifest['digest']}\nseal    {seal['digest']}\n\n{cite}")

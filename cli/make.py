@@ -58,12 +58,13 @@ def _expect(photos, n, out, as_json, **options) -> None:
     found = expect_dataset(photos, n, out, **options)
     if as_json:
         return print_json(found.to_dict())
+    size = f"about {megabytes(found.bytes)}, {megabytes(found.bytes_per_pair)} a pair"
     there = f", {found.pairs - found.pairs_left} of them there already" if found.pairs_left < found.pairs else ""
     shards = count_of(found.shards, "shard")
     left = count_of(found.photos_to_search, "photo") if found.photos_to_search else ""
     lines = [
         ("would make", f"{found.out}: {count_of(found.pairs, 'pair')} in {shards}{there}"),
-        ("bytes", f"about {megabytes(found.bytes)}, {megabytes(found.bytes_per_pair)} a pair" if found.bytes else "0"),
+        ("to make" if there else "bytes", size if found.bytes else "0"),
         ("time", f"about {_duration(found.minutes * 60)} with {count_of(found.workers, 'worker')}"),
         ("  each pair", f"{found.seconds_per_pair * 1000:.0f} ms of a core" if found.pairs_left else ""),
         ("  each photo", f"{found.seconds_per_photo:.2f} s of a core to find its regions" if left else ""),

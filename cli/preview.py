@@ -44,9 +44,11 @@ def preview(
     With --kernels: no pairs, but six draws of each kind of blur with their parameters. Their ranges are those of the
     recipe; the kinds that it does not mix are shown too.
     """
+    from blurgen.dataset.seal import refuse_frozen
     from blurgen.errors import ArgumentError
 
     asked = [name for name in ctx.params if ctx.get_parameter_source(name).name == "COMMANDLINE"]
+    refuse_frozen(Path(out).parent)
     if proposals:
         _check_alone(asked, "proposals", "one photo", ())
         return _show_proposals(proposals, read_recipe(recipe_name, None).proposals, Path(out), as_json)

@@ -53,5 +53,6 @@ def replay(shards, pairs, sample, cache, as_json, **photos) -> None:
             why = f" ({one.other_build})" if one.other_build else ""
             click.echo(printable(f"bad: pair {one.pair}: {'; '.join(one.faults)}{why}"), err=True)
         agree = f"{len(chosen) - len(bad)} of {count_of(len(chosen), 'pair')} agree to the bit"
-        click.echo(f"{'FAILED' if bad else 'ok'}: {agree}")
+        lost = sum(one.made is None for one in bad)
+        click.echo(f"{'FAILED' if bad else 'ok'}: {agree}{f', {lost} could not be rendered' if lost else ''}")
     sys.exit(1 if bad else 0)

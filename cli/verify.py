@@ -28,17 +28,32 @@ def verify(shards, deep, workers, cache, as_json) -> None:
     from blurgen.engines import is_quiet
     from blurgen.regions import default_cache
 
-    manifest = read_manifest(shards)
+    manifest, seal = read_manifest(shards), _seal_digest(shards)
     found = check(shards, deep=deep, workers=workers, cache=cache or default_cache())
     steps = tqdm(found, total=3 + len(manifest["shards"]), desc="verify", unit="shard", disable=is_quiet(True))
     faults = [fault for _, found in steps for fault in found]
     pairs = sum(shard["pairs"] for shard in manifest["shards"])
     if as_json:
         counts = {"shards": len(manifest["shards"]), "pairs": pairs}
-        print_json({"ok": not faults, **counts, "digest": manifest["digest"], "faults": faults})
+        print_json({"ok": not faults, **counts, "digest": manifest["digest"], "seal": seal, "faults": faults})
     else:
         for fault in faults:
             click.echo(f"bad: {printable(fault)}", err=True)
         where = f"{count_of(pairs, 'pair')} in {count_of(len(manifest['shards']), 'shard')}"
         click.echo(f"{'FAILED' if faults else 'ok'}: {where}, {count_of(len(faults), 'fault')}")
+        click.echo(f"digest  {manifest['digest']}")
+        if seal:
+            click.echo(f"seal    {seal}")
     sys.exit(1 if faults else 0)
+
+
+def _seal_digest(shards) -> str | None:
+    """The digest of the seal; None where there is none, or a damaged one, which is a fault."""
+    from blurgen.dataset.seal import read_seal
+    from blurgen.errors import ShardError
+
+    try:
+        seal = read_seal(shards)
+    except ShardError:
+        return None
+    return seal and seal["digest"]

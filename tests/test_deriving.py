@@ -245,7 +245,7 @@ def test_a_folder_that_holds_something_else_stays_as_it_is(root, tmp_path):
         shutil.rmtree(out)
         shutil.copytree(root / "png", out) if former == "original" else subset(root / "a", out, "pair < 3")
         before = file_bytes(out)
-        with pytest.raises(OutputError, match="holds a data set made with another derived"):
+        with pytest.raises(OutputError, match="holds another data set: derived"):
             merge([root / "a", root / "b"], out)
         assert file_bytes(out) == before
 

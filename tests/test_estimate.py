@@ -85,7 +85,7 @@ def test_what_is_there_already_is_not_counted(made, tmp_path):
 
 def test_what_make_refuses_is_refused(made, tmp_path):
     out = shutil.copytree(made / "set", tmp_path / "set")
-    with pytest.raises(OutputError, match=r"another seed \(5 there, 6 asked for\)"):
+    with pytest.raises(OutputError, match=r"another data set: seed \(5 there, 6 asked for\)"):
         expect(made / "photos", out, made / "cache", seed=6)
     more = shutil.copytree(made / "photos", tmp_path / "photos")
     Image.fromarray(photo_crop(3)).save(more / "3.png")

@@ -533,7 +533,7 @@ def test_a_finished_export_is_not_written_again(sets, tmp_path):
     export(sets("png"), "webdataset", tmp_path, progress=False)
     before = tree(tmp_path)
     for kind, to in (("png", "webdataset"), ("png", "png"), ("jpeg", "webdataset")):
-        with pytest.raises(OutputError, match="is no begun export"):
+        with pytest.raises(OutputError, match="holds a finished export"):
             export(sets(kind), to, tmp_path, progress=False)
     assert tree(tmp_path) == before
 
@@ -897,7 +897,7 @@ def test_an_import_takes_an_empty_folder_or_its_own_begun_one(sets, plain, tmp_p
     before = tree(tmp_path / "imported")
     with pytest.raises(OutputError, match="holds a finished import"):
         import_png(plain, tmp_path / "imported", progress=False)
-    with pytest.raises(OutputError, match="holds a data set made with another"):
+    with pytest.raises(OutputError, match="holds another data set:"):
         import_png(plain, shutil.copytree(sets("png"), tmp_path / "png"), progress=False)
     with pytest.raises(ArgumentError, match="choose another --out"):
         import_png(plain, plain / "set", progress=False)

@@ -339,7 +339,7 @@ def test_pairs_per_shard_left_out_is_what_it_was(made, copy):
 )
 def test_other_arguments_are_refused_with_the_key_that_differs(made, copy, changes, named):
     former = write_times(copy)
-    with pytest.raises(OutputError, match=f"holds a data set made with another {named}"):
+    with pytest.raises(OutputError, match=f"holds another data set: {named}"):
         remake(made, copy, **changes)
     assert write_times(copy) == former
 
@@ -360,7 +360,7 @@ def test_other_photos_are_refused_by_name(made, copy, tmp_path):
             (photos / "2.png").unlink()
         else:
             (photos / ("1.png" if change == "worse" else "bad.png")).write_bytes(b"no photo")
-        with pytest.raises(OutputError, match=f"another {named}"):
+        with pytest.raises(OutputError, match=f"another data set: {named}"):
             make(photos, copy, made / "cache")
         assert write_times(copy) == former
 

@@ -15,6 +15,7 @@ from blurgen.shards.reader import is_file
 
 def claim(out: Path) -> None:
     """Make sure that ``out`` is a folder that may be written to. Raises OutputError."""
+    refuse_frozen(out)
     make_folder(out)
     refuse_foreign(out)
 
@@ -34,7 +35,7 @@ def refuse_difference(out: Path, former: dict, asked: dict) -> None:
     """Raise OutputError where the manifest that is there differs in any key of what is ``asked`` for."""
     difference = first_difference({key: former.get(key) for key in asked}, asked)
     if difference:
-        raise OutputError(f"{out}: holds a data set made with another {difference}; choose another --out")
+        raise OutputError(f"{out}: holds another data set: {difference}; choose another --out")
 
 
 def read_former(out: Path, identity: dict) -> dict | None:

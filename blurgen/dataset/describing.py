@@ -77,7 +77,7 @@ def citation(manifest: dict, about: dict) -> str:
         "author": f"{{{_bibtex(about['creator'])}}}" if "creator" in about else "",
         "title": _bibtex(title(manifest, about)),
         "year": year,
-        "howpublished": f"\\url{{{_bibtex(about['url'])}}}" if "url" in about else "",
+        "howpublished": f"\\url{{{_plain(about['url'])}}}" if "url" in about else "",
         "note": f"{manifest['pairs']} pairs, made with blurgen {versions}, sha256:{digest}",
     }
     lines = [f"  {name} = {{{value}}}" for name, value in fields.items() if value]
@@ -85,6 +85,10 @@ def citation(manifest: dict, about: dict) -> str:
 
 
 def _bibtex(value: str) -> str:
+    return re.sub(r"([&%$#_~^])", r"\\\1", _plain(value))
+
+
+def _plain(value: str) -> str:
     return re.sub(r"[{}\\`]", "", printable(" ".join(value.split())))[:TEXT]
 
 

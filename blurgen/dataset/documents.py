@@ -11,7 +11,7 @@ from blurgen.files import json_bytes
 MAX_JSON_BYTES = 500_000_000
 
 COPY_AGAIN = "copy it again from where it came"
-REPLACE = "`blurgen repair` makes it again"
+REPLACE = "`blurgen repair` makes it again, or says how"
 
 
 def read_json(path: Path, advice: str) -> dict:

@@ -139,6 +139,8 @@ def _name(node: ast.Name, _: int) -> _Value:
         kinds = name.replace("_type", "_kind")
         return _Value("text", node.id, lambda table: _types_of(_texts(table[kinds])), words=WORDS[name])
     if name not in PROVENANCE_FIELDS:
+        if any(node.id in words for words in WORDS.values()):
+            raise ArgumentError(f"{node.id:.40} is a word, not a name: put it in quotes, '{node.id:.40}'")
         known = [*PROVENANCE_FIELDS, *(name for name in WORDS if name not in PROVENANCE_FIELDS), *ALIASES]
         raise ArgumentError(f'unknown name "{node.id:.40}"; {suggest(node.id, known)}')
     if "S" in PROVENANCE_FIELDS[name]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from blurgen.dataset.documents import COPY_AGAIN, read_json
+from blurgen.dataset.documents import COPY_AGAIN, REPLACE, read_json
 from blurgen.errors import OutputError, ShardError
 from blurgen.files import LOCK_NAME, TEMPORARY_PREFIX, document_digest, publish_json, sha256_file
 from blurgen.shards.format import MANIFEST_NAME, RECEIPT_NAME, RECIPE_NAME
@@ -86,13 +86,19 @@ def part_names(manifest: dict) -> list[str]:
 
 
 def refuse_frozen(folder: str | Path) -> None:
-    """Raise OutputError if a data set is frozen. Whoever writes to one asks here: permissions don't stop root."""
-    seal = read_seal(folder)
-    if seal:
-        raise OutputError(
-            f"{folder}: is frozen under digest {seal['dataset_digest'][:12]}...; choose another --out, "
-            f"or work on a copy without its {SEAL_NAME}"
-        )
+    """Raise OutputError if ``folder`` is a frozen data set or lies in one.
+
+    Whoever writes asks here: permissions don't stop root.
+    """
+    path = Path(os.path.realpath(folder))
+    for place in (path, *path.parents):
+        seal = read_seal(place)
+        if seal:
+            what = "is frozen" if place == path else f"lies in {place}, which is frozen"
+            raise OutputError(
+                f"{folder}: {what} under digest {seal['dataset_digest'][:12]}...; choose another --out, "
+                f"or work on a copy without its {SEAL_NAME}"
+            )
 
 
 def seal_faults(folder: str | Path, manifest: dict) -> list[str]:
@@ -122,12 +128,12 @@ def _part_fault(path: Path, sealed: str | None, shard: str | None) -> str | None
     if sealed is None:
         return f"not in the seal; {COPY_AGAIN}"
     try:
-        if not is_file(path):
-            return f"missing, though the seal lists it; {COPY_AGAIN}"
+        if shard is None and not is_file(path):  # a shard that is missing is found where shards are hashed
+            return f"missing, though the seal lists it; {REPLACE}"
         found = shard or sha256_file(path)
     except (ShardError, OSError) as error:
         return f"can't be read ({getattr(error, 'strerror', error)})"
-    return f"has sha256 {found[:12]}, the seal says {sealed[:12]}; {COPY_AGAIN}" if found != sealed else None
+    return f"has sha256 {found[:12]}, the seal says {sealed[:12]}; {REPLACE}" if found != sealed else None
 
 
 def strangers(folder: Path, known: Iterable[str]) -> list[str]:

@@ -44,6 +44,8 @@ def begin(out: Path, to: str, pairs: StoredPairs) -> None:
         inside = {path.name for path in out.iterdir() if not path.name.startswith((TEMPORARY_PREFIX, LOCK_NAME))}
     except OSError as error:
         raise OutputError(f"{out}: can't be read ({error.strerror}); choose another --out") from None
+    if RECORD_NAME in inside and BEGUN_NAME not in inside:
+        raise OutputError(f"{out}: holds a finished export; choose another --out")
     if inside - {BEGUN_NAME} and not (BEGUN_NAME in inside and _read_begun(out / BEGUN_NAME) == begun):
         raise OutputError(
             f"{out}: holds {min(inside)} and is no begun export of this data set to {to}; choose another --out"

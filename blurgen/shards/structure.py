@@ -50,7 +50,7 @@ def read_structure(path: Path) -> Structure:
     """Check everything that can be checked without decoding a pair. Raises ShardError that does not name the file."""
     _check_superblock(path)
     try:
-        file = h5py.File(path, "r", locking=False)
+        file = h5py.File(path, "r")
     except (OSError, RuntimeError, ValueError) as error:
         raise ShardError(f"not a readable HDF5 file ({one_line(error)})") from None
     with file:

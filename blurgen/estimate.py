@@ -13,9 +13,10 @@ import numpy as np
 from blurgen.dataset.claiming import read_former, refuse_foreign
 from blurgen.engines import KILLED, Died, in_parallel, single_threaded
 from blurgen.errors import WorkerError
+from blurgen.files import shown
 from blurgen.generate import shard_pairs
 from blurgen.order import Job, Order, lay_out, take_order
-from blurgen.plan import ShardTask, plan
+from blurgen.plan import ShardTask, evenly_spread, plan
 from blurgen.recipe import Recipe
 from blurgen.shards.writer import ShardBuilder
 from blurgen.sources import Source, decode
@@ -89,8 +90,7 @@ def expect_dataset(
         begun = time.perf_counter()
         photos, quarantined = survey(order.source, order.recipe, order.cache, order.workers, progress, find=False)
         look_seconds = time.perf_counter() - begun
-        sample = _evenly([photo for photo in photos if not photo.searched] or photos)
-        found, unusable, search_seconds = _search(order, sample)
+        found, unusable, search_seconds = _search(order, _sample(photos))
         quarantined = sorted(quarantined + unusable, key=lambda one: one["id"])
         known = {photo.photo.id: photo for photo in found} | {one["id"]: None for one in unusable}
         photos = [photo for photo in (known.get(photo.photo.id, photo) for photo in photos) if photo]
@@ -99,9 +99,12 @@ def expect_dataset(
     return _expected(order, job, photos, trial, look_seconds, search_seconds)
 
 
-def _evenly(photos: list[SurveyedPhoto]) -> list[SurveyedPhoto]:
-    places = np.linspace(0, len(photos) - 1, min(SAMPLED_PHOTOS, len(photos))).round().astype(int)
-    return [photos[place] for place in places]
+def _sample(photos: list[SurveyedPhoto]) -> list[SurveyedPhoto]:
+    """Photos to search, and of the others as many as are missing, two at least: the new ones may all be useless."""
+    new, known = ([photo for photo in photos if photo.searched == searched] for searched in (False, True))
+    new = [new[place] for place in evenly_spread(SAMPLED_PHOTOS, len(new))]
+    rest = max(SAMPLED_PHOTOS - len(new), 2)
+    return new + [known[place] for place in evenly_spread(rest, len(known))]
 
 
 def _search(order: Order, sample: list[SurveyedPhoto]) -> tuple[list[SurveyedPhoto], list[dict], float]:
@@ -157,7 +160,7 @@ def _expected(
     core_seconds = pairs * seconds_per_pair + to_search * search_seconds
     cores = min(order.workers, joblib.cpu_count())
     return Expectation(
-        out=str(order.out),
+        out=shown(order.out),
         pairs=order.n,
         pairs_left=pairs,
         shards=job.shards,

@@ -97,6 +97,11 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def shown(path: Path) -> str:
+    """An absolute path for people: as seen from the current folder, if it lies in it."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 def make_folder(path: Path) -> None:
     """Create ``path`` and its parents, or raise OutputError."""
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from blurgen.dataset.manifest import write_manifest
 from blurgen.dataset.receipts import all_quarantined
 from blurgen.engines import KILLED, Died, in_parallel, is_quiet, single_threaded, working_on
 from blurgen.errors import PhotoError, SourceError, WorkerError
-from blurgen.files import locked, sha256, sweep
+from blurgen.files import locked, sha256, shown, sweep
 from blurgen.order import check_numbers, lay_out, take_order
 from blurgen.plan import SPARE_PHOTOS, ShardTask, plan
 from blurgen.proposals import Proposals
@@ -273,7 +272,7 @@ def _from_a_spare(pair: int, donor: SurveyedPhoto | None, task: ShardTask) -> Pa
 def _summary(out: Path, manifest: dict, receipts: list[dict], **of_this_run: float) -> Summary:
     rejected = sum((Counter(receipt["rejected"]) for receipt in receipts), Counter())
     return Summary(
-        out=os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out),
+        out=shown(out),
         pairs=manifest["pairs"],
         shards=len(receipts),
         photos=len(manifest["photos"]),

@@ -109,6 +109,12 @@ def plan(
     return tasks
 
 
+def evenly_spread(count: int, total: int) -> list[int]:
+    """``count`` numbers of ``range(total)``, or all if there are fewer."""
+    count = min(count, total)
+    return [place * total // count for place in range(count)]
+
+
 def donor_order(order: np.ndarray, lenders: np.ndarray, seed: int) -> np.ndarray:
     """For each scene one of the ``lenders`` whose regions it may take, never its own photo: (n,) int.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,11 +12,11 @@ from blurgen.dataset.documents import COPY_AGAIN
 from blurgen.dataset.freezing import documents
 from blurgen.dataset.manifest import again, other_build, read_manifest
 from blurgen.dataset.receipts import read_receipt
-from blurgen.dataset.seal import read_seal, unsealed
+from blurgen.dataset.seal import CARD_NAME, CROISSANT_NAME, read_seal, unsealed
 from blurgen.dataset.verifying import verify
 from blurgen.engines import single_threaded
 from blurgen.errors import ShardError, SourceError
-from blurgen.files import locked, publish, remove, sha256, sha256_file, sweep
+from blurgen.files import publish, remove, sha256, sha256_file, sweep
 from blurgen.generate import make_shards
 from blurgen.originals import Origin, origins_of
 from blurgen.plan import ShardTask, plan
@@ -25,7 +24,7 @@ from blurgen.regions import damaged_regions, default_cache
 from blurgen.shards.format import RECIPE_NAME, SCHEMA_VERSION
 from blurgen.shards.reader import is_file
 from blurgen.sources import Photo, Source
-from blurgen.survey import SurveyedPhoto
+from blurgen.survey import INVENTORY, SurveyedPhoto
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,7 @@ def repair(
     manifest = read_manifest(folder)
     if not manifest["complete"]:
         raise ShardError(f"{folder}: is not finished; {again(manifest)}")
-    with ExitStack() as stack:
-        stack.enter_context(unsealed(folder))
-        stack.enter_context(locked(folder))
-        stack.enter_context(single_threaded())
+    with unsealed(folder), single_threaded():
         sweep(folder)
         thrown = damaged_regions(cache, manifest["photos"])
         for path in thrown:
@@ -111,12 +107,11 @@ def _make_again(
 def _tasks(folder: Path, manifest: dict, origin: Origin, source: Source, cache: Path) -> Iterator[ShardTask]:
     """The tasks that made the shards, from the manifest alone: nothing is surveyed again."""
     here = {photo.id: photo for photo in source.photos}
-    names = ("sha256", "bytes", "height", "width", "channels", "dtype", "region_keys", "lends")
     try:
         photos = [
             SurveyedPhoto(
                 here.get(one["id"], Photo(one["id"], Path(source.root, one["id"]))),
-                **{name: one[name] for name in names},
+                **{name: one[name] for name in INVENTORY},
             )
             for one in manifest["photos"]
         ]
@@ -155,7 +150,7 @@ def _repair_documents(folder: Path, manifest: dict) -> list[str]:
     if "recipe_toml_sha256" in manifest:
         due[RECIPE_NAME] = manifest["recipe_toml_sha256"], lambda: _recipe_toml(manifest)
     seal = read_seal(folder)
-    for name in ("README.md", "croissant.json") if seal else ():
+    for name in (CARD_NAME, CROISSANT_NAME) if seal else ():
         due[name] = seal["files"].get(name), lambda name=name: documents(folder, seal["about"])[name]
     return [name for name, (digest, made) in due.items() if _repair_document(folder / name, digest, made)]
 

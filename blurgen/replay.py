@@ -87,12 +87,6 @@ def replay(
             yield replayed
 
 
-def evenly_spread(count: int, total: int) -> list[int]:
-    """``count`` numbers of ``range(total)``, or all if there are fewer."""
-    count = min(count, total)
-    return [place * total // count for place in range(count)]
-
-
 class _Replayer:
     """An open data set and the originals of its pairs, by origin."""
 

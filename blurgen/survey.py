@@ -27,6 +27,10 @@ TOO_SOFT = "not sharp enough"
 KILLS = "kills the process that looks at it (a damaged file, or too little memory)"
 
 
+INVENTORY = ("sha256", "bytes", "height", "width", "channels", "dtype", "region_keys", "lends")
+"""What the manifest keeps of a photo beside its id and licence."""
+
+
 @dataclass(frozen=True)
 class SurveyedPhoto:
     """A photo that can be used: what it was when it was surveyed, and where its regions are."""
@@ -46,8 +50,7 @@ class SurveyedPhoto:
 
     def inventory(self) -> dict:
         """What the manifest says of it."""
-        names = ("sha256", "bytes", "height", "width", "channels", "dtype", "region_keys", "lends")
-        values = {name: getattr(self, name) for name in names}
+        values = {name: getattr(self, name) for name in INVENTORY}
         return {"id": self.photo.id, "licence": self.photo.licence, **values}
 
 

@@ -159,10 +159,10 @@ def _read_photo(path: str, out: Path):
 
 def _from_shards(shards: str, pairs: int):
     from blurgen.dataset import open_dataset
+    from blurgen.plan import evenly_spread
 
     with open_dataset(shards) as data:
-        count = min(pairs, len(data))
-        return str(shards), [data[place * len(data) // count] for place in range(count)]
+        return str(shards), [data[place] for place in evenly_spread(pairs, len(data))]
 
 
 def _from_source(source: dict, recipe, pairs: int, **options):

@@ -30,12 +30,14 @@ def replay(shards, pairs, sample, cache, as_json, **photos) -> None:
     Nothing is drawn: the numbers are those of each pair's provenance. Photos are found by name or, if they were moved,
     by their sha256. Exits with 0 if all pairs agree, and with 1 and what differs if not.
     """
+    from dataclasses import replace
+
     from tqdm import tqdm
 
     from blurgen.dataset import read_manifest
     from blurgen.engines import is_quiet
     from blurgen.errors import ArgumentError
-    from blurgen.replay import evenly_spread
+    from blurgen.plan import evenly_spread
     from blurgen.replay import replay as render_again
 
     if pairs and sample:
@@ -44,7 +46,7 @@ def replay(shards, pairs, sample, cache, as_json, **photos) -> None:
     chosen = list(pairs) or evenly_spread(sample or 10, manifest["pairs"])
     done = render_again(shards, lambda origin: open_photos(origin, **photos), chosen, cache=cache)
     steps = tqdm(done, total=len(chosen), desc="replay", unit="pair", disable=is_quiet(True))
-    bad = [one for one in steps if one.faults]
+    bad = [replace(one, made=None) for one in steps if one.faults]  # images of many pairs would fill the memory
     if as_json:
         faults = [{"pair": one.pair, "faults": one.faults, "other_build": one.other_build} for one in bad]
         print_json({"ok": not bad, "pairs": chosen, "digest": manifest["digest"], "faults": faults})

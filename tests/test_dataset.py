@@ -7,6 +7,7 @@ import re
 import resource
 import shutil
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from helpers_shards import RECIPE, build_shard, example_pair, faults_of, make, write_photos
 
 from blurgen import open_dataset
-from blurgen.dataset import info, read_manifest, verify
+from blurgen.dataset import info, read_manifest, reading, verify
 from blurgen.dataset.manifest import first_difference, write_manifest
 from blurgen.errors import ShardError
 from blurgen.files import document_digest, publish_json, sha256
@@ -60,6 +61,15 @@ def test_a_pair_is_an_image_a_mask_and_its_story(made):
     assert pair.provenance["photo"] in ("0.png", "1.png", "2.png")
     assert pair.provenance["seed"] == 5
     assert isinstance(pair.provenance["inverted"], bool)
+
+
+def test_threads_read_what_is_there_though_shards_are_closed_meanwhile(made, monkeypatch):
+    monkeypatch.setattr(reading, "MAX_OPEN_SHARDS", 1)
+    with open_dataset(made) as data, ThreadPoolExecutor(8) as pool:
+        numbers = [number * 3 % 8 for number in range(800)]
+        for number, pair in zip(numbers, pool.map(data.__getitem__, numbers), strict=True):
+            assert pair.provenance["pair"] == number
+            assert pair.provenance["blurred_share"] == pair.mask.mean()
 
 
 def test_iteration_gives_every_pair_once_as_often_as_asked(made):

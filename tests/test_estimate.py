@@ -56,6 +56,14 @@ def test_photos_that_can_not_be_used_are_found(made, tmp_path):
         expect_dataset(source_of(photos, ["tiny.png"]), 3, tmp_path / "b", recipe=RECIPE, cache=made / "cache")
 
 
+def test_a_new_photo_that_is_useless_is_told_of(made, tmp_path):
+    photos = shutil.copytree(made / "photos", tmp_path / "photos")
+    Image.new("RGB", (90, 90)).save(photos / "black.png")
+    found = expect(photos, tmp_path / "set", made / "cache")
+    assert [one["id"] for one in found.quarantined] == ["black.png"]
+    assert (found.photos, found.photos_to_search, found.pairs_left) == (3, 0, 8)
+
+
 def test_only_some_photos_are_searched_and_those_stay_in_the_cache(tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()

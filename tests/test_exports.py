@@ -29,7 +29,7 @@ from blurgen.errors import ArgumentError, BlurgenError, DependencyError, OutputE
 from blurgen.exports import EXPORTS, export, hf, import_png, webdataset
 from blurgen.exports.coco import bounding_box, run_lengths
 from blurgen.exports.pairs import from_npy, in_volumes, to_npy
-from blurgen.files import document_digest, json_bytes, locked, publish_json, sha256
+from blurgen.files import document_digest, locked, publish_json, sha256
 from blurgen.shards.codecs import StorageParams
 from blurgen.shards.format import PROVENANCE_FIELDS
 from blurgen.shards.writer import ShardBuilder
@@ -789,7 +789,7 @@ def test_links_pipes_and_missing_files_are_refused(plain, tmp_path, name):
 
 def change_record(plain, **changes):
     path = plain / "blurgen-export.json"
-    path.write_bytes(json_bytes(json.loads(path.read_bytes()) | changes))
+    publish_json(path, json.loads(path.read_bytes()) | changes)
 
 
 @pytest.mark.parametrize(

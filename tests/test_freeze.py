@@ -390,6 +390,15 @@ def test_a_repair_can_write_while_unsealed(folder):
     assert all_faults(folder) == []
 
 
+def test_a_second_repair_leaves_the_first_at_work(folder):
+    freeze(folder)
+    with unsealed(folder):
+        with pytest.raises(OutputError, match="is writing here"), unsealed(folder):
+            pass
+        assert folder.stat().st_mode & stat.S_IWUSR
+    assert folder.stat().st_mode & WRITE_BITS == 0
+
+
 def test_a_repair_that_fails_leaves_the_folder_read_only(folder):
     freeze(folder)
     with pytest.raises(ZeroDivisionError), unsealed(folder):

@@ -21,7 +21,8 @@ from blurgen.dataset.manifest import build_versions, read_manifest
 from blurgen.errors import ArgumentError, BlurgenError, ShardError, SourceError
 from blurgen.files import document_digest, publish_json
 from blurgen.originals import origins_of
-from blurgen.replay import evenly_spread, replay
+from blurgen.plan import evenly_spread
+from blurgen.replay import replay
 from blurgen.shards.format import MANIFEST_NAME, PROVENANCE_FIELDS
 from blurgen.shards.reader import Shard
 from blurgen.sources import Photo, Source, open_source

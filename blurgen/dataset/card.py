@@ -14,11 +14,11 @@ from blurgen.dataset.describing import (
     citation,
     follows_the_paper,
     limits,
-    origins_of,
     summary,
     text,
     title,
 )
+from blurgen.dataset.manifest import origins_of
 from blurgen.dataset.reading import Dataset
 from blurgen.shards.format import BLUR_FIELDS, PREFIXES
 from blurgen.sources.photo import printable
@@ -235,7 +235,7 @@ def _histograms(data: Dataset) -> list[str]:
         with data.open_shard(number) as shard:
             for name, values in columns.items():
                 prefixes = PREFIXES if name in BLUR_FIELDS else ("",)
-                values += [shard.provenance[prefix + name] for prefix in prefixes]
+                values += [shard.provenance[prefix + name].copy() for prefix in prefixes]  # a view would keep the table
     whole = {name: np.concatenate(values) for name, values in columns.items()}
     used = {name: values[values > 0] if name in BLUR_FIELDS else values for name, values in whole.items()}
     return [_histogram(HISTOGRAMS[name], values, name in BLUR_FIELDS) for name, values in used.items() if len(values)]

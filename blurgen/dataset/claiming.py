@@ -22,13 +22,18 @@ def claim(out: Path) -> None:
 
 def refuse_foreign(out: Path) -> None:
     """Take an empty folder or one of ours that is not frozen; anything else stays as it is (OutputError)."""
-    try:
-        inside = [path.name for path in out.iterdir() if not path.name.startswith((TEMPORARY_PREFIX, LOCK_NAME))]
-    except OSError as error:
-        raise OutputError(f"{out}: can't be read ({error.strerror}); choose another --out") from None
+    inside = names_inside(out)
     if inside and MANIFEST_NAME not in inside:
         raise OutputError(f"{out}: not empty and not a blurgen data set (it holds {inside[0]}); choose another --out")
     refuse_frozen(out)
+
+
+def names_inside(out: Path) -> list[str]:
+    """What a folder holds, sorted, but for what belongs to a process that writes. Raises OutputError."""
+    try:
+        return sorted(path.name for path in out.iterdir() if not path.name.startswith((TEMPORARY_PREFIX, LOCK_NAME)))
+    except OSError as error:
+        raise OutputError(f"{out}: can't be read ({error.strerror}); choose another --out") from None
 
 
 def refuse_difference(out: Path, former: dict, asked: dict) -> None:

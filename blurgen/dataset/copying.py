@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from blurgen.dataset.manifest import again, count_photos, listed_photos, one_rec
 from blurgen.dataset.reading import Dataset
 from blurgen.dataset.receipts import finished_receipt
 from blurgen.errors import ArgumentError, ShardError
-from blurgen.files import document_digest, locked, sha256, sha256_file, sweep
+from blurgen.files import document_digest, locked, sha256, sha256_file, shown, sweep
 from blurgen.shards.codecs import StorageParams
 from blurgen.shards.format import MAX_SHARDS, RECIPE_NAME, SCHEMA_VERSION, SHARD_BYTES
 from blurgen.shards.reader import Shard, is_file
@@ -37,6 +36,20 @@ class Derived:
     photos: int
     origins: int
     bytes: int
+
+    @classmethod
+    def of(cls, out: Path, manifest: dict, receipts: list[dict], pairs_copied: int) -> Derived:
+        """What is in the data set ``out`` now, and how many of its pairs were copied just now."""
+        return cls(
+            out=shown(out),
+            digest=manifest["digest"],
+            pairs=manifest["pairs"],
+            pairs_copied=pairs_copied,
+            shards=len(receipts),
+            photos=count_photos(manifest),
+            origins=len(manifest["origins"]),
+            bytes=sum(receipt["bytes"] for receipt in receipts),
+        )
 
     to_dict = asdict
 
@@ -181,7 +194,9 @@ def _look(parent: Parent, choose: Choice) -> _Chosen:
 
 
 def _refuse_other_targets(parents: list[Parent], chosen: list[_Chosen]) -> None:
-    found = [(parent.folder, targets) for parent, one in zip(parents, chosen, strict=True) for targets in one.targets]
+    found = [
+        (parent.folder, targets) for parent, one in zip(parents, chosen, strict=True) for targets in sorted(one.targets)
+    ]
     for folder, targets in found[1:]:
         if targets != found[0][1]:
             here, there = (", ".join(names) or "none" for names in (found[0][1], targets))
@@ -255,16 +270,7 @@ def carry_out(plan: Plan, out: Path, progress: bool) -> Derived:
             receipts = list(_copy(plan, out, progress))
             manifest = publish_manifest(out, plan.identity, receipts, plan.recipe_toml)
             copied = manifest["pairs"]
-    return Derived(
-        out=os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out),
-        digest=manifest["digest"],
-        pairs=manifest["pairs"],
-        pairs_copied=copied,
-        shards=len(receipts),
-        photos=count_photos(manifest),
-        origins=len(manifest["origins"]),
-        bytes=sum(receipt["bytes"] for receipt in receipts),
-    )
+    return Derived.of(out, manifest, receipts, copied)
 
 
 def _finished(out: Path, former: dict | None) -> list[dict] | None:
@@ -287,18 +293,21 @@ def _copy(plan: Plan, out: Path, progress: bool) -> Iterator[dict]:
     for pair in tqdm(_pairs(plan), total=plan.identity["pairs"], desc="pairs", unit="pair", disable=not progress):
         full = builder and (len(builder.rows) >= plan.pairs_per_shard or held + pair.bytes > SHARD_BYTES)
         if builder and (full or pair.kind != kind):
-            yield _publish(builder, out, index)
+            yield publish_copies(builder, out, index)
             index, held, builder = index + 1, 0, None
         if builder is None:
             builder, kind = ShardBuilder(StorageParams(codec=pair.codec), plan.photo_id_bytes), pair.kind
         builder.add_stored(pair.blobs, pair.row)
         held += pair.bytes
-    yield _publish(builder, out, index)
+    yield publish_copies(builder, out, index)
 
 
-def _publish(builder: ShardBuilder, out: Path, index: int) -> dict:
+def publish_copies(builder: ShardBuilder, out: Path, index: int) -> dict:
+    """Publish a shard of pairs that were made elsewhere: its receipt."""
     if index >= MAX_SHARDS:
-        raise ArgumentError(f"{out}: would have over {MAX_SHARDS} shards; merge sets that are stored alike")
+        raise ArgumentError(
+            f"{out}: would have over {MAX_SHARDS} shards; take fewer pairs, or sets that are stored alike"
+        )
     upscaled = sum(row["height"] > row["crop_height"] for _, row in builder.rows.values())
     return builder.publish(out, index, {"rejected": {}, "replaced": 0, "upscaled": upscaled})
 

@@ -5,7 +5,8 @@ Specification: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html
 
 from __future__ import annotations
 
-from blurgen.dataset.describing import citation, limits, made_with, origins_of, summary, title
+from blurgen.dataset.describing import citation, limits, made_with, summary, title
+from blurgen.dataset.manifest import origins_of
 from blurgen.shards.format import MANIFEST_NAME
 
 CONFORMS_TO = ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"]

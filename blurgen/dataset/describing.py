@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 
+from blurgen.dataset.manifest import origins_of
 from blurgen.sources.photo import printable
 
 TEXT = 200  # characters of a text from outside
@@ -21,11 +22,6 @@ PAPER = """@article{alvarez-gila-2019,
 _MARKDOWN = re.compile(r"[\\`*_\[\]|#~$!{}]")
 _TURNS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they would turn what follows around
 _ENTITIES = {":": "&#58;", "@": "&#64;", "www.": "www&#46;"}  # else a renderer would make links of them
-
-
-def origins_of(manifest: dict) -> list[dict]:
-    """The data sets in which the pairs were made: those that a derived one names, or the data set itself."""
-    return manifest["origins"] if "derived" in manifest else [manifest]
 
 
 def at(recipe: dict, key: str) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from blurgen.errors import ShardError
@@ -37,3 +38,8 @@ def read_json(path: Path, advice: str) -> dict:
 def is_count(value: object, low: int = 0, high: int = 2**63 - 1) -> bool:
     """Whether a value of a JSON document is a whole number from ``low`` to ``high``."""
     return type(value) is int and low <= value <= high
+
+
+def is_digest(value: object) -> bool:
+    """Whether a value of a JSON document is a sha256 in hex."""
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import cv2
 
 from blurgen import __version__
-from blurgen.dataset.documents import COPY_AGAIN, is_count, read_json
+from blurgen.dataset.documents import COPY_AGAIN, is_count, is_digest, read_json
 from blurgen.errors import ShardError
 from blurgen.files import document_digest, publish, publish_json, sha256
 from blurgen.recipe import Recipe
@@ -158,11 +157,6 @@ def _well_formed(manifest: dict) -> bool:
         good = good and is_count(shard.get("pairs"), 1, MAX_PAIRS) and is_count(shard.get("bytes"), 1)
         good = good and is_digest(shard.get("sha256"))
     return good and (not shards or _adds_up(manifest))
-
-
-def is_digest(value: object) -> bool:
-    """Whether a value of a JSON document is a sha256 in hex."""
-    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
 def _typed(document: object, types: dict[str, type]) -> bool:

@@ -91,11 +91,12 @@ class Dataset:
         if not 0 <= place < len(self):
             raise IndexError(f"pair {index} of a data set of {len(self)}")
         number = bisect_right(self._ends, place)
-        if number not in self._open:
-            while len(self._open) >= MAX_OPEN_SHARDS:  # the one opened first goes
-                self._open.pop(next(iter(self._open))).close()
-            self._open[number] = self.open_shard(number)
-        return self._open[number], place - (self._ends[number - 1] if number else 0)
+        shard = self._open.get(number)
+        if shard is None:
+            shard = self._open[number] = self.open_shard(number)
+            for first in list(self._open)[:-MAX_OPEN_SHARDS]:
+                self._open.pop(first, None)  # closed when nobody holds it: another thread may be reading from it
+        return shard, place - (self._ends[number - 1] if number else 0)
 
     def open_shard(self, number: int) -> Shard:
         listed = self.manifest["shards"][number]

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from blurgen.dataset.documents import COPY_AGAIN, REPLACE, read_json
+from blurgen.dataset.documents import COPY_AGAIN, REPLACE, is_digest, read_json
 from blurgen.errors import OutputError, ShardError
-from blurgen.files import LOCK_NAME, TEMPORARY_PREFIX, document_digest, publish_json, sha256_file
+from blurgen.files import LOCK_NAME, TEMPORARY_PREFIX, document_digest, locked, publish_json, sha256_file
 from blurgen.shards.format import MANIFEST_NAME, RECEIPT_NAME, RECIPE_NAME
 from blurgen.shards.reader import is_file
 
@@ -22,7 +22,6 @@ CROISSANT_NAME = "croissant.json"
 FORMAT_NAME = "blurgen-seal"
 SEAL_VERSION = 1
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"manifest\.json|recipe\.toml|README\.md|croissant\.json|shard-[0-9]{5}\.(h5|json)")
 _WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
@@ -50,15 +49,11 @@ def _well_formed(seal: dict) -> bool:
     if set(seal) != {"format", "version", "dataset_digest", "about", "files", "digest"}:
         return False
     good = seal["format"] == FORMAT_NAME and type(seal["version"]) is int and seal["version"] == SEAL_VERSION
-    good = good and _is_digest(seal["dataset_digest"]) and _is_digest(seal["digest"])
+    good = good and is_digest(seal["dataset_digest"]) and is_digest(seal["digest"])
     good = good and isinstance(seal["about"], dict) and all(isinstance(one, str) for one in seal["about"].values())
     files = seal["files"]
     good = good and isinstance(files, dict) and all(_NAME.fullmatch(name) for name in files)
-    return good and all(_is_digest(digest) for digest in files.values())
-
-
-def _is_digest(value: object) -> bool:
-    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+    return good and all(is_digest(digest) for digest in files.values())
 
 
 def write_seal(folder: Path, manifest: dict, about: dict[str, str]) -> dict:
@@ -154,24 +149,27 @@ def is_read_only(folder: Path) -> bool:
 def make_read_only(folder: Path) -> None:
     """Take the right to write from every file and, last, from the folder."""
     for path in [*sorted(folder.iterdir()), folder]:
-        _change_mode(path, remove=_WRITE_BITS)
+        if path == folder or not path.is_symlink():  # a link may lead to any file
+            _change_mode(path, remove=_WRITE_BITS)
 
 
 @contextmanager
 def unsealed(folder: str | Path) -> Iterator[None]:
-    """Make a frozen folder writable for a repair, and read-only again afterwards.
+    """Hold a folder for a repair. A frozen one is writable meanwhile, and read-only again afterwards.
 
-    Whatever is done meanwhile has to restore the sealed bytes. Does nothing for a folder that is not frozen.
+    Whatever is done meanwhile has to restore the sealed bytes. Raises OutputError if another process holds it.
     """
-    folder = Path(folder)
-    if not os.path.lexists(folder / SEAL_NAME):
-        yield
-        return
-    _change_mode(folder, add=stat.S_IWUSR)  # files are replaced, so their own permissions don't matter
+    folder, held = Path(folder), False
+    frozen = os.path.lexists(folder / SEAL_NAME)
+    if frozen:
+        _change_mode(folder, add=stat.S_IWUSR)  # files are replaced, so their own permissions don't matter
     try:
-        yield
+        with locked(folder):
+            held = True
+            yield
     finally:
-        make_read_only(folder)
+        if frozen and held:  # else another repair is at work, and makes it read-only when it is done
+            make_read_only(folder)
 
 
 def _change_mode(path: Path, *, add: int = 0, remove: int = 0) -> None:

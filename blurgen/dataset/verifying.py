@@ -24,8 +24,7 @@ from blurgen.shards.reader import Shard, is_file
 def verify(
     folder: str | Path, *, deep: bool = False, workers: int | None = None, cache: str | Path | None = None
 ) -> Iterator[tuple[str, list[str]]]:
-    """Check a data set: yields (name, faults) for manifest, seal, each shard in order and, if asked
-    for, the cache.
+    """Check a data set: yields (name, faults) for manifest, seal, each shard in order and, if asked for, cache.
 
     Checks the manifest's digest, the seal of a frozen set, each shard's sha256 and counts against receipt and manifest,
     its structure and every row of its provenance. Memory does not grow with the data set.

@@ -24,7 +24,7 @@ _NO_LICENCE = "unknown"
 
 def export_coco(pairs: StoredPairs, out: Path) -> tuple[str, ...]:
     """Write images/ and annotations.json. ArgumentError where an image is neither JPEG nor PNG can be."""
-    for *shape, dtype in pairs.kinds():
+    for *shape, dtype in sorted(pairs.kinds()):
         if not can_hold("png", shape, dtype):
             kind = f"{shape[2]} x {dtype}"
             raise ArgumentError(f"{pairs.folder}: COCO can't hold its images ({kind}): use --to webdataset or png")

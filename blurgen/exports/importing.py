@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from itertools import groupby
@@ -13,11 +12,11 @@ import numpy as np
 from tqdm import tqdm
 
 from blurgen.dataset.claiming import claim, read_former, refuse_inside
-from blurgen.dataset.copying import Derived
-from blurgen.dataset.manifest import count_photos, listed_photos, origins_of, publish_manifest
+from blurgen.dataset.copying import Derived, publish_copies
+from blurgen.dataset.manifest import listed_photos, origins_of, publish_manifest
 from blurgen.dataset.verifying import disagreement
 from blurgen.engines import is_quiet
-from blurgen.errors import ArgumentError, OutputError, ShardError
+from blurgen.errors import OutputError, ShardError
 from blurgen.exports.lines import read_rows
 from blurgen.exports.pairs import from_npy, in_volumes
 from blurgen.exports.plain import PlainFolder
@@ -27,7 +26,6 @@ from blurgen.files import locked, remove, sha256, sweep
 from blurgen.recipe import MAX_RECIPE_BYTES
 from blurgen.shards.codecs import StorageParams, can_hold, decode_image, encode_image, encode_mask, encode_target
 from blurgen.shards.format import (
-    MAX_SHARDS,
     PHOTO_ID_BYTES_MAX,
     RECEIPT_NAME,
     RECIPE_NAME,
@@ -68,16 +66,7 @@ def import_png(folder: str | Path, out: str | Path, *, progress: bool = True) ->
         publish_manifest(out, identity, [], toml)
         receipts = list(_write(opened, out, progress))
         manifest = publish_manifest(out, identity, receipts, toml)
-    return Derived(
-        out=os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out),
-        digest=manifest["digest"],
-        pairs=manifest["pairs"],
-        pairs_copied=manifest["pairs"],
-        shards=len(receipts),
-        photos=count_photos(manifest),
-        origins=len(manifest["origins"]),
-        bytes=sum(receipt["bytes"] for receipt in receipts),
-    )
+    return Derived.of(out, manifest, receipts, manifest["pairs"])
 
 
 def _identity(manifest: dict) -> dict:
@@ -109,13 +98,10 @@ def _write(opened: _Export, out: Path, progress: bool) -> Iterator[dict]:
     pairs = ((sum(map(len, blobs.values())), (blobs, row)) for blobs, row in opened.pairs())
     pairs = tqdm(pairs, total=opened.count, desc="pairs", unit="pair", disable=is_quiet(progress))
     for index, group in groupby(in_volumes(pairs, PAIRS_PER_SHARD, SHARD_BYTES), itemgetter(0)):
-        if index >= MAX_SHARDS:
-            raise ArgumentError(f"{out}: would have over {MAX_SHARDS} shards; make subsets and export those")
         builder = ShardBuilder(_STORAGE, opened.photo_id_bytes)
         for _, (blobs, row) in group:
             builder.add_stored(blobs, row)
-        upscaled = sum(row["height"] > row["crop_height"] for _, row in builder.rows.values())
-        yield builder.publish(out, index, {"rejected": {}, "replaced": 0, "upscaled": upscaled})
+        yield publish_copies(builder, out, index)
 
 
 class _Export:

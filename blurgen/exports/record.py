@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from blurgen import __version__
+from blurgen.dataset.claiming import names_inside
 from blurgen.dataset.documents import COPY_AGAIN, is_count, read_json
 from blurgen.dataset.manifest import check_manifest
 from blurgen.errors import ArgumentError, OutputError, ShardError
 from blurgen.exports.pairs import StoredPairs
-from blurgen.files import LOCK_NAME, TEMPORARY_PREFIX, make_folder, publish, publish_json, remove, sweep, sync_all
+from blurgen.files import make_folder, publish, publish_json, remove, shown, sweep, sync_all
 from blurgen.shards.format import RECIPE_NAME, TARGETS
 from blurgen.shards.reader import is_file
 
@@ -40,10 +40,7 @@ def begin(out: Path, to: str, pairs: StoredPairs) -> None:
     sweep(out)
     begun = {"format": FORMAT_NAME, "version": FORMAT_VERSION, "to": to, "digest": pairs.manifest["digest"]}
     begun["blurgen"] = __version__
-    try:
-        inside = {path.name for path in out.iterdir() if not path.name.startswith((TEMPORARY_PREFIX, LOCK_NAME))}
-    except OSError as error:
-        raise OutputError(f"{out}: can't be read ({error.strerror}); choose another --out") from None
+    inside = set(names_inside(out))
     if RECORD_NAME in inside and BEGUN_NAME not in inside:
         raise OutputError(f"{out}: holds a finished export; choose another --out")
     if inside - {BEGUN_NAME} and not (BEGUN_NAME in inside and _read_begun(out / BEGUN_NAME) == begun):
@@ -76,7 +73,7 @@ def finish(out: Path, to: str, pairs: StoredPairs, targets: tuple[str, ...]) -> 
     if "recipe_toml_sha256" in pairs.manifest:
         publish(out / RECIPE_NAME, pairs.parent.recipe_toml())
     exported = Exported(
-        out=os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out),
+        out=shown(out),
         to=to,
         digest=pairs.manifest["digest"],
         pairs=len(pairs),

@@ -235,7 +235,17 @@ def _answer(task: bytes) -> bytes:
         return dumps(("done", function(*values)))
     except Exception as error:
         error.add_note(traceback.format_exc())  # the traceback itself can't travel
-        return dumps(("failed", error))
+        return _sent(error)
+
+
+def _sent(error: Exception) -> bytes:
+    """An error as it travels to the parent; what would not arrive there goes as its text."""
+    try:
+        said = dumps(("failed", error))
+        pickle.loads(said)
+    except Exception:
+        said = dumps(("failed", RuntimeError(f"{type(error).__name__}: {error}")))
+    return bytes(said)
 
 
 class _Place:

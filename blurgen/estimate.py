@@ -11,10 +11,9 @@ import joblib
 import numpy as np
 
 from blurgen.dataset.claiming import read_former, refuse_foreign
-from blurgen.engines import KILLED, Died, in_parallel, single_threaded
-from blurgen.errors import WorkerError
+from blurgen.engines import Died, in_parallel, single_threaded
 from blurgen.files import shown
-from blurgen.generate import shard_pairs
+from blurgen.generate import shard_pairs, without_the_blamed
 from blurgen.order import Job, Order, lay_out, take_order
 from blurgen.plan import ShardTask, evenly_spread, plan
 from blurgen.recipe import Recipe
@@ -123,8 +122,8 @@ def _tried(order: Order, photos: list[SurveyedPhoto], job: Job) -> _Trial:
     task = replace(task, photo_id_bytes=job.left[0].photo_id_bytes)
     cores = min(order.workers, joblib.cpu_count())
     trials = list(in_parallel(_try, [(task,)] * cores, order.workers, cores))
-    if any(isinstance(trial, Died) for trial in trials):
-        raise WorkerError(KILLED)
+    while died := [trial for trial in trials if isinstance(trial, Died)]:
+        trials = list(in_parallel(_try, [(without_the_blamed(died[0]),)] * cores, order.workers, cores))
     return _Trial(*np.mean([astuple(trial) for trial in trials], axis=0).tolist())
 
 

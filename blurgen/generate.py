@@ -162,14 +162,14 @@ def make_shards(tasks: list[ShardTask], n: int, workers: int, progress: bool) ->
             stopped = []
             for result in in_parallel(make_shard, ((task,) for task in tasks), workers, len(tasks)):
                 if isinstance(result, Died):
-                    stopped.append(_without_the_blamed(result))
+                    stopped.append(without_the_blamed(result))
                     continue
                 bar.update(result["pairs"])
                 yield result
             tasks = stopped
 
 
-def _without_the_blamed(died: Died) -> ShardTask:
+def without_the_blamed(died: Died) -> ShardTask:
     """The task again, without the photo it died at. WorkerError if there is none."""
     [task] = died.arguments
     if not died.working_on or died.working_on in task.avoided:

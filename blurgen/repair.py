@@ -8,12 +8,12 @@ from pathlib import Path
 
 import joblib
 
-from blurgen.dataset.documents import COPY_AGAIN
+from blurgen.dataset.documents import COPY_AGAIN, is_digest
 from blurgen.dataset.freezing import documents
 from blurgen.dataset.manifest import again, other_build, read_manifest
 from blurgen.dataset.receipts import read_receipt
-from blurgen.dataset.seal import CARD_NAME, CROISSANT_NAME, read_seal, unsealed
-from blurgen.dataset.verifying import verify
+from blurgen.dataset.seal import CARD_NAME, CROISSANT_NAME, read_seal, seal_faults, unsealed
+from blurgen.dataset.verifying import manifest_faults, verify
 from blurgen.engines import single_threaded
 from blurgen.errors import ShardError, SourceError
 from blurgen.files import publish, remove, sha256, sha256_file, sweep
@@ -29,10 +29,11 @@ from blurgen.survey import INVENTORY, SurveyedPhoto
 
 @dataclass(frozen=True)
 class Repaired:
-    """What was made again, by name, and which damaged entries of the cache were thrown away."""
+    """What was made again, by name, which damaged entries of the cache were thrown away, and what is still wrong."""
 
     files: list[str]
     cache: list[str]
+    faults: list[str]
 
     to_dict = asdict
 
@@ -75,7 +76,9 @@ def repair(
         shards = [shard["name"] for shard in manifest["shards"] if shard["name"] in bad]
         if shards:
             _make_again(folder, manifest, shards, source, cache, workers or joblib.cpu_count(), progress)
-        return Repaired([*_repair_documents(folder, manifest), *shards], [str(path) for path in thrown])
+        files = [*_repair_documents(folder, manifest), *shards]
+        faults = [*manifest_faults(folder, manifest), *seal_faults(folder, manifest)]
+        return Repaired(files, [str(path) for path in thrown], faults)
 
 
 def _make_again(
@@ -107,22 +110,27 @@ def _make_again(
 def _tasks(folder: Path, manifest: dict, origin: Origin, source: Source, cache: Path) -> Iterator[ShardTask]:
     """The tasks that made the shards, from the manifest alone: nothing is surveyed again."""
     here = {photo.id: photo for photo in source.photos}
-    try:
-        photos = [
-            SurveyedPhoto(
-                here.get(one["id"], Photo(one["id"], Path(source.root, one["id"]))),
-                **{name: one[name] for name in INVENTORY},
-            )
-            for one in manifest["photos"]
-        ]
-        per_shard = manifest["pairs_per_shard"]
-    except KeyError as error:
-        raise ShardError(f"{folder}: its manifest does not tell {error} of its photos; {COPY_AGAIN}") from None
-    tasks = plan(photos, manifest["pairs"], per_shard, origin.recipe, origin.seed, cache, folder)
+    if not all(map(_is_told, manifest["photos"])) or "pairs_per_shard" not in manifest:
+        raise ShardError(f"{folder}: its manifest does not tell what its shards were made of; not made by blurgen")
+    photos = [
+        SurveyedPhoto(
+            here.get(one["id"], Photo(one["id"], Path(source.root, one["id"]))),
+            **{name: one[name] for name in INVENTORY},
+        )
+        for one in manifest["photos"]
+    ]
+    tasks = plan(photos, manifest["pairs"], manifest["pairs_per_shard"], origin.recipe, origin.seed, cache, folder)
     for task, listed in zip(tasks, manifest["shards"], strict=True):
         for photo_id in _avoided(folder, task.index):
             task = task.without(photo_id)
         yield replace(task, sha256=listed["sha256"])
+
+
+def _is_told(photo: dict) -> bool:
+    """Whether all is there that the survey found of a photo, each of its type."""
+    kinds = {"region_keys": dict, "lends": bool, "sha256": str, "dtype": str}
+    good = all(type(photo.get(name)) is kinds.get(name, int) for name in INVENTORY)
+    return good and all(map(is_digest, photo["region_keys"].values()))
 
 
 def _avoided(folder: Path, index: int) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from blurgen_cli.options import (
@@ -25,16 +27,21 @@ def repair(shards, workers, cache, as_json, **photos) -> None:
     """Make the missing and damaged shards of the data set SHARDS [default: shards] again, to the byte, and no other.
 
     Takes the photos that the data set was made from. A shard that would come out otherwise is left as it is. A frozen
-    data set stays frozen. Damaged entries of the cache of proposals are thrown away.
+    data set stays frozen. Damaged entries of the cache of proposals are thrown away. Exits with 0 if all is well
+    afterwards, and with 1 and what is wrong if not.
     """
     from blurgen.repair import repair as make_again
 
     done = make_again(shards, lambda origin: open_photos(origin, **photos), workers=workers, cache=cache)
     if as_json:
         print_json(done.to_dict())
-        return
+        sys.exit(1 if done.faults else 0)
     for name in done.files:
         click.echo(printable(f"made again   {name}"))
     for path in done.cache:
         click.echo(printable(f"thrown away  {path}"))
-    click.echo(f"ok: {count_of(len(done.files), 'file')} made again" if done.files else "ok: nothing to repair")
+    for fault in done.faults:
+        click.echo(f"bad: {printable(fault)}", err=True)
+    made = f"{count_of(len(done.files), 'file')} made again" if done.files else "nothing to repair"
+    click.echo(f"FAILED: {made}, {count_of(len(done.faults), 'fault')} left" if done.faults else f"ok: {made}")
+    sys.exit(1 if done.faults else 0)

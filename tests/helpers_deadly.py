@@ -57,3 +57,15 @@ class DeadlyPhoto(Photo):
                 die()
             self.marker.touch()
         return super().read()
+
+
+class Untravelled(Exception):
+    """An error that can't be made again from its arguments, as pickling tries."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def fail_untravelled():
+    """Raise it."""
+    raise Untravelled(1, 2)

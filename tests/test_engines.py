@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers_deadly import die_elsewhere_each_time, die_in_silence, process_id, square_unless
+from helpers_deadly import die_elsewhere_each_time, die_in_silence, fail_untravelled, process_id, square_unless
 
 from blurgen import engines
 from blurgen.engines import Died, in_parallel, working_on
@@ -141,3 +141,8 @@ def test_workers_end_with_their_parent(tmp_path, how):
     workers = [int(path.name) for path in tmp_path.iterdir()]
     while any(map(alive, workers)):
         time.sleep(0.01)
+
+
+def test_an_error_that_can_not_travel_arrives_as_its_text():
+    with pytest.raises(RuntimeError, match="Untravelled: 1 and 2"):
+        list(in_parallel(fail_untravelled, [()], 2, 1))

@@ -97,7 +97,7 @@ def test_what_make_refuses_is_refused(made, tmp_path):
         expect(made / "photos", out, made / "cache", seed=6)
     more = shutil.copytree(made / "photos", tmp_path / "photos")
     Image.fromarray(photo_crop(3)).save(more / "3.png")
-    with pytest.raises(OutputError, match=r"another photos\.3\.png"):
+    with pytest.raises(OutputError, match=r"another data set: photos\.3\.png"):
         expect(more, out, made / "cache")
     with pytest.raises(ArgumentError, match="n is 0"):
         expect(made / "photos", tmp_path / "new", made / "cache", n=0)

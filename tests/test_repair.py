@@ -45,7 +45,7 @@ def flip(path):
 
 def test_a_sound_data_set_is_left_alone(copy):
     former = write_times(copy / "set")
-    assert repaired(copy).to_dict() == {"files": [], "cache": []}
+    assert repaired(copy).to_dict() == {"files": [], "cache": [], "faults": []}
     assert write_times(copy / "set") == former
 
 
@@ -168,3 +168,21 @@ def test_an_unfinished_data_set_is_not_repaired(copy):
     with pytest.raises(ShardError, match="not finished"):
         repaired(copy)
     assert not (copy / "set" / LOCK_NAME).exists()
+
+
+def test_what_a_repair_can_not_mend_is_named(copy):
+    shutil.copy(copy / "set" / "shard-00000.h5", copy / "set" / "shard-00003.h5")
+    assert repaired(copy).faults == [f"{copy / 'set' / 'shard-00003.h5'}: not in the manifest"]
+
+
+@pytest.mark.parametrize(
+    "told", [{"region_keys": 5}, {"region_keys": {"proposal": "../x"}}, {"height": "64"}, {"lends": 1}]
+)
+def test_a_manifest_that_tells_nonsense_of_its_photos_is_refused(copy, told):
+    manifest = read_manifest(copy / "set")
+    manifest["photos"][0] |= told
+    manifest["digest"] = document_digest(manifest)
+    publish_json(copy / "set" / "manifest.json", manifest)
+    (copy / "set" / "shard-00000.h5").unlink()
+    with pytest.raises(ShardError, match="not made by blurgen"):
+        repaired(copy)

@@ -12,6 +12,15 @@ from blurgen.dataset.reading import Dataset
 from blurgen.dataset.receipts import all_quarantined, read_receipt
 from blurgen.errors import ShardError
 
+_AMOUNTS = ("sigma_px", "radius_px", "length_px", "turn_deg", "zoom", "tilt", "noise_sigma")
+_COLUMNS = (
+    *("origin", "height", "width", "blur_kind", "mask_kind", "second_blur_kind", "near", "second_near"),
+    *("jpeg_quality", "inverted", "blurred_share", "sharpness", *_AMOUNTS),
+)
+"""All that is kept of each pair."""
+
+Columns = dict[str, np.ndarray]
+
 
 def info(folder: str | Path) -> dict:
     """What is in a data set: counts, shares and quantiles, from the manifest, the receipts and the provenance.
@@ -24,7 +33,7 @@ def info(folder: str | Path) -> dict:
         tables, targets = [], set()
         for number in range(len(receipts)):
             with data.open_shard(number) as shard:
-                tables.append(shard.provenance)
+                tables.append({name: shard.provenance[name].copy() for name in _COLUMNS})
                 targets.update(shard.targets)
         manifest = data.manifest
     licences = sorted({(one["id"], one.get("sha256", ""), one["licence"]) for one in manifest["photos"]})
@@ -47,7 +56,7 @@ def info(folder: str | Path) -> dict:
     }
 
 
-def _history(data: Dataset, tables: list[np.ndarray]) -> dict:
+def _history(data: Dataset, tables: list[Columns]) -> dict:
     """What the pairs were made from: one recipe and seed, or those of each origin."""
     origins = origins_of(data.manifest)
     named = [
@@ -65,12 +74,11 @@ def _history(data: Dataset, tables: list[np.ndarray]) -> dict:
     return {"derived": data.manifest["derived"], "origins": counted}
 
 
-def _provenance_statistics(tables: list[np.ndarray]) -> dict:
+def _provenance_statistics(tables: list[Columns]) -> dict:
     def column(name: str) -> np.ndarray:
         return np.concatenate([table[name] for table in tables])
 
     sizes = Counter(zip(column("height").tolist(), column("width").tolist(), strict=True))
-    amounts = ("sigma_px", "radius_px", "length_px", "turn_deg", "zoom", "tilt", "noise_sigma")
     return {
         "sizes": {f"{height}x{width}": count for (height, width), count in sizes.most_common()},
         "blur_kinds": _counted(column("blur_kind")),
@@ -81,7 +89,7 @@ def _provenance_statistics(tables: list[np.ndarray]) -> dict:
         "inverted_share": float(column("inverted").mean()),
         "blurred_share": _quantiles(column("blurred_share")),
         "sharpness": _quantiles(column("sharpness")),
-        **{name: _quantiles(column(name)[column(name) > 0]) for name in amounts if column(name).any()},
+        **{name: _quantiles(column(name)[column(name) > 0]) for name in _AMOUNTS if column(name).any()},
     }
 
 

@@ -46,7 +46,7 @@ def verify(
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    yield MANIFEST_NAME, _manifest_faults(folder, manifest)
+    yield MANIFEST_NAME, manifest_faults(folder, manifest)
     yield SEAL_NAME, seal_faults(folder, manifest)
     firsts = accumulate((shard["pairs"] for shard in manifest["shards"]), initial=0)
     check = _ShardCheck(folder, manifest, deep)
@@ -60,7 +60,8 @@ def verify(
         yield "cache", [f"{path}: damaged; delete it, and the proposals are computed again" for path in damaged]
 
 
-def _manifest_faults(folder: Path, manifest: dict) -> list[str]:
+def manifest_faults(folder: Path, manifest: dict) -> list[str]:
+    """What is wrong beside the manifest: not finished, recipe.toml, shards that it does not list."""
     if not manifest["complete"]:
         return [f"{folder}: not finished; {again(manifest)}"]
     faults = []

@@ -64,7 +64,7 @@ def export_hf(pairs: StoredPairs, out: Path) -> tuple[str, ...]:
         if (channels, dtype) not in ((1, "uint8"), (3, "uint8"), (1, "uint16")):
             kind = f"{channels} x {dtype}"
             raise ArgumentError(f"{pairs.folder}: Pillow can't hold its images ({kind}): use --to webdataset or png")
-    count = -(-sum(shard["bytes"] for shard in pairs.manifest["shards"]) // MAX_FILE_BYTES)
+    count = min(-(-sum(shard["bytes"] for shard in pairs.manifest["shards"]) // MAX_FILE_BYTES), len(pairs))
     ends = [len(pairs) * number // count for number in range(count + 1)]
     data, rest = subfolder(out, "data"), iter(pairs)
     for number, size in enumerate(np.diff(ends).tolist()):

@@ -12,6 +12,7 @@ import numpy as np
 
 from blurgen.dataset.claiming import read_former, refuse_foreign
 from blurgen.engines import Died, in_parallel, single_threaded
+from blurgen.errors import SourceError
 from blurgen.files import shown
 from blurgen.generate import shard_pairs, without_the_blamed
 from blurgen.order import Job, Order, lay_out, take_order
@@ -89,7 +90,10 @@ def expect_dataset(
         begun = time.perf_counter()
         photos, quarantined = survey(order.source, order.recipe, order.cache, order.workers, progress, find=False)
         look_seconds = time.perf_counter() - begun
-        found, unusable, search_seconds = _search(order, _sample(photos))
+        try:
+            found, unusable, search_seconds = _search(order, _sample(photos))
+        except SourceError:  # none of the sample is of use: only a look at all can tell whether others are
+            found, unusable, search_seconds = _search(order, photos)
         quarantined = sorted(quarantined + unusable, key=lambda one: one["id"])
         known = {photo.photo.id: photo for photo in found} | {one["id"]: None for one in unusable}
         photos = [photo for photo in (known.get(photo.photo.id, photo) for photo in photos) if photo]

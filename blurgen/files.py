@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import signal
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -92,9 +93,24 @@ def sha256(data: bytes) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Hex digest of a file, streamed."""
-    with open(path, "rb") as file:
+    """Hex digest of a plain file, streamed; OSError for anything else, which could be a pipe that never ends."""
+    with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_plain(path: Path) -> IO[bytes]:
+    """A plain file, for reading; OSError for anything else."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a plain file", str(path))
+    return os.fdopen(handle, "rb")
+
+
+def read_plain(path: Path) -> bytes:
+    """The bytes of a plain file; OSError for anything else."""
+    with open_plain(path) as file:
+        return file.read()
 
 
 def shown(path: Path) -> str:
@@ -142,7 +158,7 @@ def locked(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise OutputError(f"{folder}: can't be locked ({_advice(error)})") from None
         if not ours:  # held by another process, or removed by one that has just ended
-            raise OutputError(f"{folder}: {_holder(path)} is writing here; wait for it or choose another --out")
+            raise OutputError(f"{folder}: {_holder(path)} is writing here; wait for it, or choose another folder")
         _say_who_holds(file)
         try:
             yield

@@ -231,9 +231,11 @@ def _pixels(surveyed: SurveyedPhoto, task: ShardTask) -> np.ndarray:
     try:
         data = surveyed.photo.read()
     except PhotoError as error:
-        raise SourceError(f"{surveyed.photo.path}: {error}; put it back, or choose another --out") from None
+        raise SourceError(f"{surveyed.photo.path}: {error}; put it back, or start anew in another folder") from None
     if sha256(data) != surveyed.sha256:
-        raise SourceError(f"{surveyed.photo.path}: changed while it was in use; put it back, or choose another --out")
+        raise SourceError(
+            f"{surveyed.photo.path}: changed while it was in use; put it back, or start anew in another folder"
+        )
     return decode(data, task.recipe.photo.pixels)
 
 

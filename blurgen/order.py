@@ -115,8 +115,8 @@ def lay_out(
     _check_shards(order.n, per_shard)
     found = {"photos": [photo.inventory() for photo in photos], "quarantined": quarantined}
     manifest = order.identity | {"pairs_per_shard": per_shard} | found
-    if former and surely:
-        refuse_difference(order.out, former, manifest)
+    if former:
+        refuse_difference(order.out, former, manifest if surely else {"pairs_per_shard": per_shard})
     tasks = plan(photos, order.n, per_shard, order.recipe, order.seed, order.cache, order.out)
     receipts = {task.index: finished_receipt(order.out, task.index, _expected(task, former)) for task in tasks}
     left = [task for task in tasks if receipts[task.index] is None]

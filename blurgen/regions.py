@@ -43,6 +43,8 @@ class RegionCache:
         """The regions stored under ``key``, or None."""
         path = self.path(key)
         try:
+            if not re.fullmatch("[0-9a-f]{64}", key):
+                return None
             found = path.stat()
             if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
                 return None

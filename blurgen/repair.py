@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,12 +14,13 @@ from blurgen.dataset.documents import COPY_AGAIN, is_digest
 from blurgen.dataset.freezing import documents
 from blurgen.dataset.manifest import again, other_build, read_manifest
 from blurgen.dataset.receipts import read_receipt
-from blurgen.dataset.seal import CARD_NAME, CROISSANT_NAME, read_seal, seal_faults, unsealed
+from blurgen.dataset.seal import CARD_NAME, CROISSANT_NAME, read_seal, refuse_broken_seal, seal_faults, unsealed
 from blurgen.dataset.verifying import manifest_faults, verify
 from blurgen.engines import single_threaded
 from blurgen.errors import ShardError, SourceError
 from blurgen.files import publish, remove, sha256, sha256_file, sweep
 from blurgen.generate import make_shards
+from blurgen.masks import FOUND
 from blurgen.originals import Origin, origins_of
 from blurgen.plan import ShardTask, plan
 from blurgen.regions import damaged_regions, default_cache
@@ -65,6 +68,7 @@ def repair(
     """
     folder, cache = Path(folder).absolute(), Path(cache or default_cache()).absolute()
     manifest = read_manifest(folder)
+    refuse_broken_seal(folder, manifest)
     if not manifest["complete"]:
         raise ShardError(f"{folder}: is not finished; {again(manifest)}")
     with unsealed(folder), single_threaded():
@@ -72,13 +76,24 @@ def repair(
         thrown = damaged_regions(cache, manifest["photos"])
         for path in thrown:
             remove(path)
-        bad = {name for name, faults in verify(folder) if faults}
+        bad = {name for name, faults in verify(folder) if faults} | _with_other_receipts(folder)
         shards = [shard["name"] for shard in manifest["shards"] if shard["name"] in bad]
         if shards:
             _make_again(folder, manifest, shards, source, cache, workers or joblib.cpu_count(), progress)
         files = [*_repair_documents(folder, manifest), *shards]
         faults = [*manifest_faults(folder, manifest), *seal_faults(folder, manifest)]
         return Repaired(files, [str(path) for path in thrown], faults)
+
+
+def _with_other_receipts(folder: Path) -> set[str]:
+    """Of a frozen set, the shards whose receipts are not the sealed ones."""
+    sealed = (read_seal(folder) or {"files": {}})["files"]
+    receipts = [name for name in sealed if name.startswith("shard-") and name.endswith(".json")]
+    return {
+        name.replace(".json", ".h5")
+        for name in receipts
+        if not is_file(folder / name) or sha256_file(folder / name) != sealed[name]
+    }
 
 
 def _make_again(
@@ -109,9 +124,9 @@ def _make_again(
 
 def _tasks(folder: Path, manifest: dict, origin: Origin, source: Source, cache: Path) -> Iterator[ShardTask]:
     """The tasks that made the shards, from the manifest alone: nothing is surveyed again."""
-    here = {photo.id: photo for photo in source.photos}
-    if not all(map(_is_told, manifest["photos"])) or "pairs_per_shard" not in manifest:
+    if not manifest["photos"] or not all(map(_is_told, manifest["photos"])) or "pairs_per_shard" not in manifest:
         raise ShardError(f"{folder}: its manifest does not tell what its shards were made of; not made by blurgen")
+    here = _found(source, manifest["photos"])
     photos = [
         SurveyedPhoto(
             here.get(one["id"], Photo(one["id"], Path(source.root, one["id"]))),
@@ -126,11 +141,26 @@ def _tasks(folder: Path, manifest: dict, origin: Origin, source: Source, cache: 
         yield replace(task, sha256=listed["sha256"])
 
 
+def _found(source: Source, told: list[dict]) -> dict[str, Photo]:
+    """The photos of the manifest by id: those of that name, else of the same bytes, since they may have been moved."""
+    here = {photo.id: photo for photo in source.photos}
+    missing = defaultdict(list)
+    for one in told:
+        if one["id"] not in here:
+            missing[one["sha256"]].append(one["id"])
+    sizes = {one["bytes"] for one in told if one["sha256"] in missing}
+    for photo in source.photos if missing else ():
+        with suppress(OSError):
+            digest = sha256_file(photo.path) if photo.path.stat().st_size in sizes else ""
+            here |= {name: replace(photo, id=name) for name in missing.get(digest, ())}
+    return here
+
+
 def _is_told(photo: dict) -> bool:
     """Whether all is there that the survey found of a photo, each of its type."""
     kinds = {"region_keys": dict, "lends": bool, "sha256": str, "dtype": str}
     good = all(type(photo.get(name)) is kinds.get(name, int) for name in INVENTORY)
-    return good and all(map(is_digest, photo["region_keys"].values()))
+    return good and photo["region_keys"].keys() <= set(FOUND) and all(map(is_digest, photo["region_keys"].values()))
 
 
 def _avoided(folder: Path, index: int) -> list[str]:
@@ -142,9 +172,8 @@ def _avoided(folder: Path, index: int) -> list[str]:
 
 
 def _refuse_missing_photos(tasks: list[ShardTask], source: Source) -> None:
-    here = {photo.id for photo in source.photos}
-    needed = {one.photo.id for task in tasks for one in (*task.photos, *task.donors) if one}
-    missing = sorted(needed - here)
+    needed = {one.photo.id: one.photo for task in tasks for one in (*task.photos, *task.donors) if one}
+    missing = sorted(name for name, photo in needed.items() if not photo.path.exists())
     if missing:
         raise SourceError(
             f"{source.root}: {len(missing)} of the {len(needed)} photos that the bad shards show are not there "

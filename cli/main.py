@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 
 import click
 
@@ -29,6 +30,14 @@ from blurgen_cli.verify import verify
 
 class TypedErrors(click.Group):
     """Turns what a command raises into one line on stderr and an exit code."""
+
+    def main(self, *arguments, **settings):
+        try:
+            return super().main(*arguments, **settings)
+        except OSError as error:  # of printing, the help for example: what commands do is caught below
+            with suppress(OSError):
+                print(f"blurgen: error: can't print ({error.strerror})", file=sys.stderr)
+            os._exit(6)  # an ordinary end would try to print what is left
 
     def invoke(self, ctx: click.Context):
         try:

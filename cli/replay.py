@@ -46,7 +46,11 @@ def replay(shards, pairs, sample, cache, as_json, **photos) -> None:
     chosen = list(pairs) or evenly_spread(sample or 10, manifest["pairs"])
     done = render_again(shards, lambda origin: open_photos(origin, **photos), chosen, cache=cache)
     steps = tqdm(done, total=len(chosen), desc="replay", unit="pair", disable=is_quiet(True))
-    bad = [replace(one, made=None) for one in steps if one.faults]  # images of many pairs would fill the memory
+    bad, lost = [], 0
+    for one in steps:
+        if one.faults:
+            lost += one.made is None
+            bad.append(replace(one, made=None))  # images of many pairs would fill the memory
     if as_json:
         faults = [{"pair": one.pair, "faults": one.faults, "other_build": one.other_build} for one in bad]
         print_json({"ok": not bad, "pairs": chosen, "digest": manifest["digest"], "faults": faults})
@@ -55,6 +59,5 @@ def replay(shards, pairs, sample, cache, as_json, **photos) -> None:
             why = f" ({one.other_build})" if one.other_build else ""
             click.echo(printable(f"bad: pair {one.pair}: {'; '.join(one.faults)}{why}"), err=True)
         agree = f"{len(chosen) - len(bad)} of {count_of(len(chosen), 'pair')} agree to the bit"
-        lost = sum(one.made is None for one in bad)
         click.echo(f"{'FAILED' if bad else 'ok'}: {agree}{f', {lost} could not be rendered' if lost else ''}")
     sys.exit(1 if bad else 0)

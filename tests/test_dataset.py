@@ -374,7 +374,7 @@ def test_a_path_that_can_not_be_looked_at_is_named(copy, monkeypatch, error):
 
     data = open_dataset(copy)
     monkeypatch.setattr(Path, "stat", refuse)
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("blurgen.files.open_plain", refuse)
     for use in (open_dataset, info, read_manifest, faults_of, lambda _: data.recipe):
         with pytest.raises(ShardError, match=rf"{copy}.*can't be read \((Permission denied|embedded null byte)\)"):
             use(copy)

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from blurgen import load_recipe, open_dataset
 from blurgen.dataset import info, read_manifest, verify
 from blurgen.dataset.card import card
+from blurgen.dataset.claiming import claim
 from blurgen.dataset.croissant import croissant
 from blurgen.dataset.describing import text
 from blurgen.dataset.freezing import About, freeze
@@ -616,3 +617,30 @@ def test_the_command_prints_the_digest_and_how_to_cite(folder):
     done = CliRunner().invoke(freeze_command, [str(folder), "--json"])
     found = json.loads(done.output)
     assert (found["digest"], found["pairs"], found["shards"]) == (digest, 8, 3)
+
+
+def test_nothing_is_written_inside_of_a_frozen_folder(frozen):
+    before = sorted(path.name for path in frozen.iterdir())
+    for out in (frozen / "sub", frozen / "deep" / "er"):
+        with pytest.raises(OutputError, match="which is frozen under digest"):
+            claim(out)
+    assert sorted(path.name for path in frozen.iterdir()) == before
+
+
+def test_a_part_that_is_a_link_is_not_sealed(folder, tmp_path):
+    outside = tmp_path / "outside.h5"
+    (folder / "shard-00000.h5").rename(outside)
+    (folder / "shard-00000.h5").symlink_to(outside)
+    mode = outside.stat().st_mode
+    with pytest.raises(OutputError, match="is a link"):
+        freeze(folder)
+    assert outside.stat().st_mode == mode
+
+
+def test_a_data_set_under_the_seal_of_another_is_not_opened(folder, frozen):
+    shutil.copy(frozen / SEAL_NAME, folder / SEAL_NAME)
+    manifest = json.loads((folder / "manifest.json").read_bytes()) | {"seed": 99}
+    manifest["digest"] = document_digest(manifest)
+    publish_json(folder / "manifest.json", manifest)
+    with pytest.raises(ShardError, match="the seal of another data set"):
+        open_dataset(folder)

@@ -633,7 +633,7 @@ def test_a_photo_that_changes_while_in_use_is_named(tmp_path, change):
         (photos / "0.png").unlink()
     else:
         Image.fromarray(photo_crop(1)).save(photos / "0.png")
-    with pytest.raises(SourceError, match=r"0\.png: .*put it back, or choose another --out"):
+    with pytest.raises(SourceError, match=r"0\.png: .*put it back, or start anew in another folder"):
         make_shard(task)
     assert not list(tmp_path.glob("shard-*"))
 

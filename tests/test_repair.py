@@ -9,7 +9,8 @@ from PIL import Image
 
 from blurgen.dataset import freeze, read_manifest
 from blurgen.dataset.deriving import subset
-from blurgen.errors import ShardError, SourceError
+from blurgen.dataset.receipts import read_receipt
+from blurgen.errors import OutputError, ShardError, SourceError
 from blurgen.files import LOCK_NAME, document_digest, publish_json
 from blurgen.repair import repair
 from blurgen.sources import open_source
@@ -185,4 +186,47 @@ def test_a_manifest_that_tells_nonsense_of_its_photos_is_refused(copy, told):
     publish_json(copy / "set" / "manifest.json", manifest)
     (copy / "set" / "shard-00000.h5").unlink()
     with pytest.raises(ShardError, match="not made by blurgen"):
+        repaired(copy)
+
+
+def test_another_manifest_than_the_sealed_one_is_not_believed(copy, made, tmp_path):
+    make(copy / "photos", tmp_path / "other", copy / "cache", seed=7)
+    freeze(copy / "set")
+    sealed = file_bytes(copy / "set")
+    os.chmod(copy / "set", 0o755)
+    os.chmod(copy / "set" / "manifest.json", 0o644)
+    shutil.copy(tmp_path / "other" / "manifest.json", copy / "set" / "manifest.json")
+    with pytest.raises(ShardError, match=r"frozen.json: is the seal of another data set"):
+        repaired(copy)
+    now = file_bytes(copy / "set")
+    assert {name for name in sealed if now[name] != sealed[name]} == {"manifest.json"}
+
+
+def test_a_forged_receipt_of_a_frozen_data_set_is_made_again(copy):
+    freeze(copy / "set")
+    sealed = file_bytes(copy / "set")
+    receipt = read_receipt(copy / "set", 0)
+    receipt["rejected"]["area"] += 9
+    receipt["digest"] = document_digest(receipt)
+    os.chmod(copy / "set", 0o755)
+    publish_json(copy / "set" / "shard-00000.json", receipt)
+    assert repaired(copy).to_dict() == {"files": ["shard-00000.h5"], "cache": [], "faults": []}
+    assert file_bytes(copy / "set") == sealed
+
+
+def test_photos_that_were_moved_are_found_by_their_bytes(copy, made):
+    (copy / "set" / "shard-00000.h5").unlink()
+    for number, path in enumerate(sorted((copy / "photos").iterdir())):
+        (copy / "photos" / "deep").mkdir(exist_ok=True)
+        path.rename(copy / "photos" / "deep" / f"moved-{number}.png")
+    repaired(copy)
+    assert file_bytes(copy / "set") == file_bytes(made / "set")
+
+
+@pytest.mark.parametrize("name", ["recipe.toml", "shard-00000.json", "shard-00001.h5"])
+def test_a_pipe_among_the_files_hangs_nobody(copy, name):
+    (copy / "set" / name).unlink()
+    os.mkfifo(copy / "set" / name)
+    assert any(name.split(".")[0] in fault for fault in faults_of(copy / "set"))
+    with pytest.raises(OutputError, match="not a plain file"):
         repaired(copy)

@@ -13,8 +13,9 @@ from blurgen.dataset.claiming import claim, read_former, refuse_inside
 from blurgen.dataset.manifest import again, count_photos, listed_photos, one_recipe, origins_of, publish_manifest
 from blurgen.dataset.reading import Dataset
 from blurgen.dataset.receipts import finished_receipt
+from blurgen.dataset.verifying import TableCheck
 from blurgen.errors import ArgumentError, ShardError
-from blurgen.files import document_digest, locked, sha256, sha256_file, shown, sweep
+from blurgen.files import document_digest, locked, read_plain, sha256, sha256_file, shown, sweep
 from blurgen.shards.codecs import StorageParams
 from blurgen.shards.format import MAX_SHARDS, RECIPE_NAME, SCHEMA_VERSION, SHARD_BYTES
 from blurgen.shards.reader import Shard, is_file
@@ -61,6 +62,7 @@ class Parent:
         self.data = Dataset(folder)
         self.folder, self.manifest = self.data.folder, self.data.manifest
         self.origins = origins_of(self.manifest)
+        self._table = TableCheck(self.manifest)
         self._checked: dict[int, tuple] = {}
 
     def check(self, number: int) -> None:
@@ -79,18 +81,21 @@ class Parent:
 
     def shards(self) -> Iterator[Shard]:
         """Its shards, one open at a time, each with the sha256 of the manifest."""
+        due = 0
         for number in range(len(self.manifest["shards"])):
             self.check(number)
             with self.data.open_shard(number) as shard:
-                if shard.provenance["origin"].max() >= len(self.origins):
-                    raise ShardError(f"{shard.path}: a pair is of an origin that the manifest does not list; verify it")
+                fault = self._table.fault(shard.provenance, due)
+                if fault:
+                    raise ShardError(f"{shard.path}: {fault}; `blurgen verify` says more")
                 yield shard
+                due += len(shard)
 
     def recipe_toml(self) -> bytes:
         """Its recipe.toml, checked against the manifest."""
         path = self.folder / RECIPE_NAME
         try:
-            data = path.read_bytes()
+            data = read_plain(path)
         except OSError as error:
             raise ShardError(f"{path}: can't be read ({error.strerror}); `blurgen verify` says more") from None
         if sha256(data) != self.manifest.get("recipe_toml_sha256"):

@@ -119,6 +119,9 @@ def split(
     out = Path(out).absolute()
     asked = ["train", *(side for side, share in (("val", val), ("test", test)) if share)]
     outs = {side: out / side for side in SIDES}
+    for path in outs.values():
+        if path.is_symlink():
+            raise OutputError(f"{path}: is a link; remove it or choose another --out")
     for side in SIDES:
         if side not in asked and is_file(outs[side] / MANIFEST_NAME):
             raise OutputError(f"{outs[side]}: holds a data set that this split has not; choose another --out")

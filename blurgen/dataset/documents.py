@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from blurgen.errors import ShardError
-from blurgen.files import json_bytes
+from blurgen.files import json_bytes, read_plain
 
 MAX_JSON_BYTES = 500_000_000
 
@@ -20,7 +20,7 @@ def read_json(path: Path, advice: str) -> dict:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise ShardError(f"{path}: longer than {MAX_JSON_BYTES} bytes; refused")
-        data = path.read_bytes()
+        data = read_plain(path)
         value = json.loads(data)
         json.dumps(value, ensure_ascii=False).encode()  # fails for half a surrogate pair
         spelled = json_bytes(value)

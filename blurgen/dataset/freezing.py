@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -27,7 +28,7 @@ from blurgen.dataset.seal import (
 from blurgen.dataset.summary import info
 from blurgen.dataset.verifying import verify
 from blurgen.errors import ArgumentError, OutputError, ShardError
-from blurgen.files import locked, publish, sha256_file, sweep
+from blurgen.files import locked, publish, read_plain, sha256_file, sweep
 from blurgen.shards.format import MANIFEST_NAME, RECIPE_NAME
 
 Faults = tuple[str, list[str]]
@@ -143,7 +144,18 @@ def _refuse_strangers(folder: Path, manifest: dict) -> None:
     foreign = strangers(folder, part_names(manifest))
     if foreign:
         raise OutputError(f"{folder / foreign[0]}: not part of the data set; move it away")
+    links = [name for name in part_names(manifest) if (folder / name).is_symlink()]
+    if links:
+        raise OutputError(f"{folder / links[0]}: is a link, and what it leads to can change; put the file itself here")
     for name in (CARD_NAME, CROISSANT_NAME):
         path = folder / name
-        if path.exists() and manifest["digest"].encode() not in path.read_bytes():
+        if os.path.lexists(path) and not _is_of(path, manifest):
             raise OutputError(f"{path}: not written by blurgen for this data set; move it away")
+
+
+def _is_of(path: Path, manifest: dict) -> bool:
+    """Whether a card or Croissant file is of this data set."""
+    try:
+        return manifest["digest"].encode() in read_plain(path)
+    except OSError:
+        return False

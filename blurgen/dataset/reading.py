@@ -9,7 +9,9 @@ from itertools import accumulate
 from pathlib import Path
 
 from blurgen.dataset.manifest import again, origins_of, read_manifest
+from blurgen.dataset.seal import refuse_broken_seal
 from blurgen.errors import ArgumentError, RecipeError, ShardError
+from blurgen.files import read_plain
 from blurgen.recipe import Recipe, parse_recipe
 from blurgen.shards.format import RECIPE_NAME
 from blurgen.shards.reader import Shard
@@ -27,6 +29,7 @@ class Dataset:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
+        refuse_broken_seal(self.folder, self.manifest)
         if not self.manifest["complete"]:
             raise ShardError(f"{folder}: this data set is not finished; {again(self.manifest)}")
         self._ends = list(accumulate(shard["pairs"] for shard in self.manifest["shards"]))
@@ -70,7 +73,7 @@ class Dataset:
             count = len(origins_of(self.manifest))
             raise ArgumentError(f"{self.folder}: made from {count} data sets and has no {RECIPE_NAME}; use .recipes")
         try:
-            return parse_recipe(path.read_bytes(), str(path))
+            return parse_recipe(read_plain(path), str(path))
         except (OSError, ValueError) as error:
             raise ShardError(f"{path}: can't be read ({getattr(error, 'strerror', error)})") from None
 

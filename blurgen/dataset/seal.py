@@ -96,6 +96,13 @@ def refuse_frozen(folder: str | Path) -> None:
             )
 
 
+def refuse_broken_seal(folder: Path, manifest: dict) -> None:
+    """Raise ShardError where a data set is frozen under another digest than its manifest's."""
+    seal = read_seal(folder)
+    if seal and seal["dataset_digest"] != manifest["digest"]:
+        raise ShardError(f"{folder / SEAL_NAME}: is the seal of another data set than this manifest's; {COPY_AGAIN}")
+
+
 def seal_faults(folder: str | Path, manifest: dict) -> list[str]:
     """What the seal does not vouch for; nothing for a data set that is not frozen.
 
@@ -122,6 +129,8 @@ def seal_faults(folder: str | Path, manifest: dict) -> list[str]:
 def _part_fault(path: Path, sealed: str | None, shard: str | None) -> str | None:
     if sealed is None:
         return f"not in the seal; {COPY_AGAIN}"
+    if path.is_symlink():
+        return f"is a link, which no seal vouches for; {COPY_AGAIN}"
     try:
         if shard is None and not is_file(path):  # a shard that is missing is found where shards are hashed
             return f"missing, though the seal lists it; {REPLACE}"

@@ -76,13 +76,35 @@ def manifest_faults(folder: Path, manifest: dict) -> list[str]:
     return faults + [f"{folder / name}: not in the manifest" for name in extra]
 
 
+class TableCheck:
+    """Compares the provenance of shards with what the manifest says of pairs and photos."""
+
+    def __init__(self, manifest: dict) -> None:
+        self.original = "origins" not in manifest
+        self.origin_pairs = np.array([origin["pairs"] for origin in origins_of(manifest)])
+        self.photos = {(photo["id"].encode(), photo.get("sha256", "").encode()) for photo in manifest["photos"]}
+
+    def fault(self, table: np.ndarray, first: int) -> str | None:
+        """How the table of a shard, which begins with pair ``first``, contradicts the manifest; None if it does not."""
+        if table["pair"][0] != first:
+            return f"begins with pair {table['pair'][0]}, {first} is due"
+        if table["origin"].max() >= len(self.origin_pairs):
+            return f"names origin {table['origin'].max()}, the manifest has {len(self.origin_pairs)}"
+        if self.original and (table["origin_pair"] != table["pair"]).any():
+            return "holds pairs of another data set, though the manifest names none"
+        if (table["origin_pair"] >= self.origin_pairs[table["origin"]]).any():
+            return "holds a pair that its origin does not have"
+        shown = set(zip(table["photo"].tolist(), table["photo_sha256"].tolist(), strict=True))
+        if not shown <= self.photos:
+            return f"shows the photo {min(shown - self.photos)[0].decode()}, which the manifest does not list"
+        return None
+
+
 class _ShardCheck:
     """Checks one shard after the other against the manifest, from any thread."""
 
     def __init__(self, folder: Path, manifest: dict, deep: bool) -> None:
-        self.folder, self.deep, self.original = folder, deep, "origins" not in manifest
-        self.origin_pairs = np.array([origin["pairs"] for origin in origins_of(manifest)])
-        self.photos = {(photo["id"].encode(), photo.get("sha256", "").encode()) for photo in manifest["photos"]}
+        self.folder, self.deep, self.table = folder, deep, TableCheck(manifest)
 
     def __call__(self, index: int, listed: dict, first: int) -> tuple[str, list[str]]:
         """Name and faults of shard ``index``, which begins with pair ``first``."""
@@ -107,26 +129,11 @@ class _ShardCheck:
         with Shard(path) as shard:
             if not len(shard) == receipt["pairs"] == listed["pairs"]:
                 return [f"{path}: holds {len(shard)} pairs, the receipt says {receipt['pairs']}"]
-            fault = self._fault_of_table(shard.provenance, first)
+            fault = self.table.fault(shard.provenance, first)
             if fault:
                 return [f"{path}: {fault}"]
             faults = (_pair_fault(shard, place) for place in range(len(shard) if self.deep else 0))
             return [f"{path}: pair {place} of this shard {fault}" for place, fault in enumerate(faults) if fault][:1]
-
-    def _fault_of_table(self, table: np.ndarray, first: int) -> str | None:
-        """How the provenance of a shard contradicts the manifest."""
-        if table["pair"][0] != first:
-            return f"begins with pair {table['pair'][0]}, {first} is due"
-        if table["origin"].max() >= len(self.origin_pairs):
-            return f"names origin {table['origin'].max()}, the manifest has {len(self.origin_pairs)}"
-        if self.original and (table["origin_pair"] != table["pair"]).any():
-            return "holds pairs of another data set, though the manifest names none"
-        if (table["origin_pair"] >= self.origin_pairs[table["origin"]]).any():
-            return "holds a pair that its origin does not have"
-        shown = set(zip(table["photo"].tolist(), table["photo_sha256"].tolist(), strict=True))
-        if not shown <= self.photos:
-            return f"shows the photo {min(shown - self.photos)[0].decode()}, which the manifest does not list"
-        return None
 
 
 def _pair_fault(shard: Shard, place: int) -> str | None:

@@ -112,6 +112,7 @@ class _Export:
         self.count, self.origins = manifest["pairs"], origins_of(manifest)
         self.toml_sha256 = manifest.get("recipe_toml_sha256")
         self.targets = tuple(record["targets"])
+        self.photos = {(photo["id"], photo.get("sha256", "")) for photo in manifest["photos"]}
         ids = (len(photo["id"].encode()) for photo in listed_photos(manifest))
         self.photo_id_bytes = min(max(ids, default=1), PHOTO_ID_BYTES_MAX)
         self.top = stack.enter_context(closing(PlainFolder(folder, follow=True)))
@@ -137,6 +138,11 @@ class _Export:
                 yield self._pair(row)
 
     def _pair(self, row: dict) -> tuple[dict[str, bytes], dict]:
+        if (row["photo"], row["photo_sha256"]) not in self.photos:
+            raise ShardError(
+                f"{self.top.path}: pair {row['pair']} shows the photo {row['photo']!r:.60}, which its manifest does "
+                "not list; export it again"
+            )
         image, codec = encode_image(self._image(row), _STORAGE)
         mask = self._black_and_white("mask", row)
         targets = {name: self._target(name, row) for name in self.targets}

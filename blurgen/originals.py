@@ -10,14 +10,13 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from blurgen.dataset.documents import is_count
-from blurgen.errors import PhotoError, ShardError
+from blurgen.errors import PhotoError, RecipeError, ShardError
 from blurgen.files import sha256
 from blurgen.masks import FOUND, Region, region_from
 from blurgen.proposals import Proposals
-from blurgen.recipe import Recipe
+from blurgen.recipe import Recipe, recipe_from
 from blurgen.regions import RegionCache, find_regions, region_keys
 from blurgen.scene import Offer
 from blurgen.shards.format import PREFIXES
@@ -36,7 +35,7 @@ class Origin:
     pairs: int
 
 
-def origins_of(manifest: dict) -> list[Origin]:
+def read_origins(manifest: dict) -> list[Origin]:
     """The data sets in which the pairs were made: this one, or those that it was derived from.
 
     Raises
@@ -52,14 +51,9 @@ def _origin(told: Any) -> Origin:
     if not isinstance(told, dict) or any(type(told.get(name)) is not kind for name, kind in kinds.items()):
         raise ShardError("the manifest does not tell what its pairs were made from; not made by blurgen")
     try:
-        recipe = Recipe.model_validate(told["recipe"])
-    except (ValidationError, RecursionError) as error:
-        fault = error.errors()[0] if isinstance(error, ValidationError) else {"loc": ("recipe",), "msg": "too deep"}
-        key = ".".join(map(str, fault["loc"]))
-        raise ShardError(
-            f"the manifest's recipe is none of this blurgen ({key:.60}: {fault['msg']:.100}); take the blurgen "
-            f"that made it, {told['build'].get('blurgen')!s:.20}"
-        ) from None
+        recipe = recipe_from(told["recipe"], "the manifest's recipe")
+    except RecipeError as error:
+        raise ShardError(f"{error}; take the blurgen that made it, {told['build'].get('blurgen')!s:.20}") from None
     return Origin(**{name: told[name] for name in kinds} | {"recipe": recipe})
 
 

@@ -65,7 +65,7 @@ class Recipe(Params):
             if not isinstance(holder, dict):
                 raise RecipeError(f'{origin}: unknown key "{key}"; {suggest(section, _known_keys([]))}')
             holder[name] = value
-        return _validated(values, origin)
+        return recipe_from(values, origin)
 
     def to_toml(self) -> str:
         """TOML that reads back as this recipe, each parameter with its unit, range and meaning."""
@@ -137,10 +137,11 @@ def parse_recipe(data: bytes, origin: str) -> Recipe:
         values = tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"{origin}: not valid TOML ({_one_line(error)}); `blurgen recipes NAME` prints one") from None
-    return _validated(values, origin)
+    return recipe_from(values, origin)
 
 
-def _validated(values: dict[str, Any], origin: str) -> Recipe:
+def recipe_from(values: dict[str, Any], origin: str) -> Recipe:
+    """The recipe of these values, by section; ``origin`` names them in errors. Missing keys take their defaults."""
     try:
         return Recipe.model_validate(values)
     except (ValidationError, RecursionError) as error:

@@ -21,7 +21,7 @@ from blurgen.errors import ShardError, SourceError
 from blurgen.files import publish, remove, sha256, sha256_file, sweep
 from blurgen.generate import make_shards
 from blurgen.masks import FOUND
-from blurgen.originals import Origin, origins_of
+from blurgen.originals import Origin, read_origins
 from blurgen.plan import ShardTask, plan
 from blurgen.regions import damaged_regions, default_cache
 from blurgen.shards.format import RECIPE_NAME, SCHEMA_VERSION
@@ -110,7 +110,7 @@ def _make_again(
         raise ShardError(f"{folder}: {shards[0]} is bad; run the same `blurgen {by}` again into another folder")
     if manifest["schema_version"] != SCHEMA_VERSION:
         raise ShardError(f"{folder}: {shards[0]} has a former schema, which this blurgen can't write; {COPY_AGAIN}")
-    [origin] = origins_of(manifest)
+    [origin] = read_origins(manifest)
     photos = source(origin)
     tasks = [task for task in _tasks(folder, manifest, origin, photos, cache) if task.shard_name in shards]
     _refuse_missing_photos(tasks, photos)
@@ -193,7 +193,7 @@ def _repair_documents(folder: Path, manifest: dict) -> list[str]:
 
 
 def _recipe_toml(manifest: dict) -> bytes:
-    return origins_of(manifest)[0].recipe.to_toml().encode()
+    return read_origins(manifest)[0].recipe.to_toml().encode()
 
 
 def _repair_document(path: Path, digest: str, made: Callable[[], bytes]) -> bool:

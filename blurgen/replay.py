@@ -15,7 +15,7 @@ from blurgen.dataset.reading import Dataset
 from blurgen.engines import single_threaded
 from blurgen.errors import ArgumentError, PhotoError, ShardError
 from blurgen.masks import ASPECT_RANGE
-from blurgen.originals import Origin, Originals, origins_of
+from blurgen.originals import Origin, Originals, read_origins
 from blurgen.recipe import Recipe
 from blurgen.regions import RegionCache, default_cache
 from blurgen.scene import Scene, View, make_scene
@@ -92,7 +92,7 @@ class _Replayer:
 
     def __init__(self, data: Dataset, source: Source | Callable[[Origin], Source], cache: RegionCache) -> None:
         self.data, self.source, self.cache = data, source, cache
-        self.origins = origins_of(data.manifest)
+        self.origins = read_origins(data.manifest)
         self._originals: dict[int, Originals] = {}
 
     def replay(self, pair: int) -> Replayed:

@@ -103,7 +103,7 @@ def test_a_task_that_dies_with_no_photo_to_blame_is_an_error(made):
     [task] = plan(found, 2, 2, RECIPE, 0, made / "cache", made)
     for place in ("", "0.png"):
         with pytest.raises(WorkerError, match="fewer --workers"):
-            generate._without_the_blamed(Died((task.without("0.png"),), place))
+            generate.without_the_blamed(Died((task.without("0.png"),), place))
 
 
 def test_a_photo_that_is_avoided_is_neither_used_nor_lends(made, tmp_path):

@@ -20,7 +20,7 @@ from blurgen import open_dataset
 from blurgen.dataset.manifest import build_versions, read_manifest
 from blurgen.errors import ArgumentError, BlurgenError, ShardError, SourceError
 from blurgen.files import document_digest, publish_json
-from blurgen.originals import origins_of
+from blurgen.originals import read_origins
 from blurgen.plan import evenly_spread
 from blurgen.replay import replay
 from blurgen.shards.format import MANIFEST_NAME, PROVENANCE_FIELDS
@@ -364,13 +364,13 @@ def test_what_stops_a_replay(copy, photos, cache):
 
 def test_the_origins_of_a_data_set(made):
     manifest = read_manifest(made)
-    [origin] = origins_of(manifest)
+    [origin] = read_origins(manifest)
     assert (origin.seed, origin.source, origin.split, origin.pairs) == (5, "folder", "", 8)
     assert origin.recipe == RECIPE.with_values(PNG)
     told = {name: manifest[name] for name in ("recipe", "seed", "source", "split", "build", "pairs")}
     other = told | {"seed": 6}
     derived = {"derived": {}, "origins": [told, other], "pairs": 3}
-    assert [one.seed for one in origins_of(derived)] == [5, 6]
+    assert [one.seed for one in read_origins(derived)] == [5, 6]
 
 
 @pytest.mark.parametrize(
@@ -387,9 +387,9 @@ def test_origins_are_checked(made, changes, message):
     told = read_manifest(made) | changes
     for manifest in (told, {"origins": [told]}):
         with pytest.raises(ShardError, match=message):
-            origins_of(manifest)
+            read_origins(manifest)
     with pytest.raises(ShardError, match="does not tell"):
-        origins_of({"origins": ["x"]})
+        read_origins({"origins": ["x"]})
 
 
 # The command ----------------------------------------------------------------------------------------------------------

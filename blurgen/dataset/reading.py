@@ -12,7 +12,7 @@ from blurgen.dataset.manifest import again, origins_of, read_manifest
 from blurgen.dataset.seal import refuse_broken_seal
 from blurgen.errors import ArgumentError, RecipeError, ShardError
 from blurgen.files import read_plain
-from blurgen.recipe import Recipe, parse_recipe
+from blurgen.recipe import Recipe, parse_recipe, recipe_from
 from blurgen.shards.format import RECIPE_NAME
 from blurgen.shards.reader import Shard
 from blurgen.synthesis import Pair
@@ -82,7 +82,7 @@ class Dataset:
         """The recipe of each of its origins; a pair's column ``origin`` is the place. One for an original data set."""
         try:
             return tuple(
-                Recipe().with_values(origin["recipe"], f"{self.folder}, origin {number}")
+                recipe_from(origin["recipe"], f"{self.folder}, origin {number}")
                 for number, origin in enumerate(origins_of(self.manifest))
             )
         except RecipeError as error:

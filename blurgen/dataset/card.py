@@ -127,7 +127,9 @@ def _facts(manifest: dict, found: dict, about: dict) -> str:
         "size of a pair": ", ".join(sizes) + more,
         "targets": ", ".join(["mask (blurred or sharp)", *found["targets"]]),
         "photos": f"{found['photos']}",
-        "licence": text(about["licence"]) if "licence" in about else "not stated; those of the photos hold (see below)",
+        "licence": f"{text(about['licence'])} (those of the photos hold, too: see below)"
+        if "licence" in about
+        else "not stated; those of the photos hold (see below)",
         "made by": text(about["creator"]) if "creator" in about else "",
         "home": text(about["url"]) if "url" in about else "",
         "published": text(about["published"]) if "published" in about else "",

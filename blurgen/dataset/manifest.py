@@ -29,6 +29,8 @@ from blurgen.shards.reader import is_file
 
 FORMAT_NAME = "blurgen-dataset"
 
+_MANIFEST_ADVICE = f"{COPY_AGAIN}, or make it again in another folder"
+
 DERIVATIONS = ("merge", "split", "subset", "import")
 """Commands that make a data set of the pairs of others."""
 
@@ -120,7 +122,7 @@ def read_manifest(folder: Path) -> dict:
         raise ShardError(
             f"{folder}: no blurgen data set here (no {MANIFEST_NAME}); `blurgen make --out {folder}` makes one"
         )
-    return check_manifest(read_json(path, COPY_AGAIN), path)
+    return check_manifest(read_json(path, _MANIFEST_ADVICE), path)
 
 
 def check_manifest(manifest: dict, path: Path) -> dict:
@@ -134,7 +136,7 @@ def check_manifest(manifest: dict, path: Path) -> dict:
             "make it again, or take another blurgen"
         )
     if manifest.get("digest") != document_digest(manifest):
-        raise ShardError(f"{path}: changed or damaged since it was written (its digest differs); {COPY_AGAIN}")
+        raise ShardError(f"{path}: changed or damaged since it was written (its digest differs); {_MANIFEST_ADVICE}")
     if not _well_formed(manifest):
         raise ShardError(f"{path}: malformed, though its digest holds; not made by blurgen")
     return manifest

@@ -127,7 +127,8 @@ def _facts(manifest: dict, found: dict, about: dict) -> str:
         "size of a pair": ", ".join(sizes) + more,
         "targets": ", ".join(["mask (blurred or sharp)", *found["targets"]]),
         "photos": f"{found['photos']}",
-        "licence": f"{text(about['licence'])} (those of the photos hold, too: see below)"
+        "licence": text(about["licence"]) if "licence" in about else "not stated",
+        "licences of the photos": "they hold for the pairs, too (see below)",
         if "licence" in about
         else "not stated; those of the photos hold (see below)",
         "made by": text(about["creator"]) if "creator" in about else "",

@@ -128,9 +128,7 @@ def _facts(manifest: dict, found: dict, about: dict) -> str:
         "targets": ", ".join(["mask (blurred or sharp)", *found["targets"]]),
         "photos": f"{found['photos']}",
         "licence": text(about["licence"]) if "licence" in about else "not stated",
-        "licences of the photos": "they hold for the pairs, too (see below)",
-        if "licence" in about
-        else "not stated; those of the photos hold (see below)",
+        "other licences": "those of the photos hold for what the pairs show (see below)",
         "made by": text(about["creator"]) if "creator" in about else "",
         "home": text(about["url"]) if "url" in about else "",
         "published": text(about["published"]) if "published" in about else "",

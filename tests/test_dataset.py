@@ -511,3 +511,12 @@ def flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 4
     path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda text: text[:-1], lambda text: text + "\n", lambda text: text.replace(": ", " : ")]
+)
+def test_verify_finds_another_spelling_of_the_manifest(copy, change):
+    path = copy / "manifest.json"
+    path.write_text(change(path.read_text()))
+    assert any("not spelled as blurgen spells it" in fault for fault in faults_of(copy))

@@ -116,13 +116,13 @@ def again(manifest: dict) -> str:
 
 
 def read_manifest(folder: Path) -> dict:
-    """Read and check manifest.json. Raises ShardError."""
+    """Read and check manifest.json; its spelling is left to ``verify``. Raises ShardError."""
     path = Path(folder) / MANIFEST_NAME
     if not is_file(path):
         raise ShardError(
             f"{folder}: no blurgen data set here (no {MANIFEST_NAME}); `blurgen make --out {folder}` makes one"
         )
-    return check_manifest(read_json(path, _MANIFEST_ADVICE), path)
+    return check_manifest(read_json(path, _MANIFEST_ADVICE, any_spelling=True), path)
 
 
 def check_manifest(manifest: dict, path: Path) -> dict:

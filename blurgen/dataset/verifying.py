@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blurgen.dataset.documents import REPLACE
+from blurgen.dataset.documents import COPY_AGAIN, REPLACE, read_json
 from blurgen.dataset.manifest import again, origins_of, read_manifest
 from blurgen.dataset.receipts import read_receipt
 from blurgen.dataset.seal import SEAL_NAME, seal_faults
@@ -61,10 +61,14 @@ def verify(
 
 
 def manifest_faults(folder: Path, manifest: dict) -> list[str]:
-    """What is wrong beside the manifest: not finished, recipe.toml, shards that it does not list."""
+    """What is wrong with and beside the manifest: spelling, not finished, recipe.toml, shards that it does not list."""
     if not manifest["complete"]:
         return [f"{folder}: not finished; {again(manifest)}"]
     faults = []
+    try:
+        read_json(folder / MANIFEST_NAME, COPY_AGAIN)
+    except ShardError as error:
+        faults.append(str(error))
     path = folder / RECIPE_NAME
     try:
         if "recipe_toml_sha256" in manifest and sha256_file(path) != manifest["recipe_toml_sha256"]:

@@ -24,7 +24,7 @@ from blurgen.shards.format import (
     SCHEMA_VERSION,
     TARGETS,
 )
-from blurgen.shards.table import check_words, read_provenance
+from blurgen.shards.table import check_provenance, check_words, in_this_version, table_dtype
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,9 @@ def _checked(file: h5py.File) -> Structure:
     if set(file) != expected:
         raise ShardError(f"holds {', '.join(map(ascii, sorted(file)))[:200]}; expected {', '.join(sorted(expected))}")
     found = {name: _plain_dataset(file, name) for name in sorted(expected)}
-    provenance = read_provenance(found["provenance"], version)
+    dtype = table_dtype(found["provenance"], version)
+    provenance = in_this_version(_read(found["provenance"], "provenance", dtype))
+    check_provenance(provenance)
     check_words(provenance, "codec", PAIR_CODECS[codec])
     places = {name: _places(found[f"{name}_bytes"], found[f"{name}_offsets"], name, len(provenance)) for name in blobs}
     if codec == "raw":
@@ -167,10 +169,19 @@ def _place(dataset: h5py.Dataset, name: str) -> int:
     return place
 
 
+def _read(dataset: h5py.Dataset, name: str, dtype: np.dtype) -> np.ndarray:
+    """A small array of one axis from its place in the file, which takes a tenth of the time that h5py takes."""
+    count = dataset.shape[0]
+    values = np.fromfile(dataset.file.filename, dtype, count, offset=_place(dataset, name))
+    if len(values) != count:
+        raise ShardError(f"{name} is cut short")
+    return values
+
+
 def _places(blob: h5py.Dataset, offsets: h5py.Dataset, name: str, pairs: int) -> list[int]:
     if offsets.shape != (pairs + 1,) or offsets.dtype != np.uint64 or blob.ndim != 1 or blob.dtype != np.uint8:
         raise ShardError(f"{name}_bytes and {name}_offsets don't fit together")
-    values = offsets[:].astype(np.int64)
+    values = _read(offsets, f"{name}_offsets", np.dtype("<u8")).astype(np.int64)
     if values[0] != 0 or values[-1] != len(blob) or (np.diff(values) < 0).any():
         raise ShardError(f"{name}_offsets don't rise from 0 to the end of {name}_bytes")
     return (_place(blob, f"{name}_bytes") + values).tolist()

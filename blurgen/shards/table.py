@@ -28,11 +28,8 @@ from blurgen.shards.format import (
 _EVERYWHERE = slice(None)
 
 
-def read_provenance(dataset: h5py.Dataset, version: int) -> np.ndarray:
-    """The table of a shard of schema ``version``, checked, with the columns of this version: (n,) structured.
-
-    Raises ShardError.
-    """
+def table_dtype(dataset: h5py.Dataset, version: int) -> np.dtype:
+    """The dtype of the table of a shard of schema ``version``. Raises ShardError unless it is the one that is due."""
     dtype = dataset.dtype
     if dtype.names != columns(version) or dataset.ndim != 1 or not 0 < len(dataset) <= MAX_PAIRS:
         raise ShardError("the provenance table has other columns than this schema version")
@@ -42,9 +39,7 @@ def read_provenance(dataset: h5py.Dataset, version: int) -> np.ndarray:
             raise ShardError(f"column {name} of the provenance table has type {dtype[name]}; expected {expected[name]}")
     if dtype != expected:
         raise ShardError("the provenance table has gaps between its columns")
-    table = _in_this_version(dataset[:])
-    check_provenance(table)
-    return table
+    return dtype
 
 
 def check_provenance(table: np.ndarray) -> None:
@@ -57,7 +52,7 @@ def check_provenance(table: np.ndarray) -> None:
         raise ShardError("the pairs of the provenance table are not numbered one after the other")
 
 
-def _in_this_version(table: np.ndarray) -> np.ndarray:
+def in_this_version(table: np.ndarray) -> np.ndarray:
     """The table with the columns that its schema version did not have yet."""
     if table.dtype.names == columns():
         return table

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from blurgen import load_recipe, make_dataset, open_dataset, open_source
 from blurgen.dataset import Dataset, verify
@@ -50,8 +51,17 @@ def reading(folder: Path, tars: Path | None, runs: int) -> Iterator[tuple[str, f
     jobs["blurgen, in order"] = lambda: read(data, range(len(data)))
     if tars:
         jobs["webdataset, in order"] = lambda: sum(1 for _ in webdataset_pairs(tars))
+    if data.recipe.storage.codec == "jpeg":
+        files = [np.frombuffer(stored(data, index), np.uint8) for index in order]
+        jobs["OpenCV, the JPEG alone"] = lambda: [cv2.imdecode(file, cv2.IMREAD_COLOR_RGB) is None for file in files]
     for name, seconds in best_seconds(jobs, runs).items():
         yield name, len(data) / seconds
+
+
+def stored(data: Dataset, index: int) -> bytes:
+    """The image of a pair as it lies in its shard."""
+    shard, place = data.locate(index)
+    return shard.stored("image", place)
 
 
 def read(data: Dataset, order: Iterable[int]) -> None:

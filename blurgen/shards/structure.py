@@ -188,13 +188,14 @@ def _places(blob: h5py.Dataset, offsets: h5py.Dataset, name: str, pairs: int) ->
 
 
 def _raw_places(images: h5py.Dataset, provenance: np.ndarray) -> list[int]:
-    kinds = np.unique(provenance[["height", "width", "channels", "dtype"]])
-    height, width, channels, dtype = kinds[0].item()
+    names = ("height", "width", "channels", "dtype")
+    one_kind = all((provenance[name] == provenance[name][0]).all() for name in names)
+    height, width, channels, dtype = (provenance[name][0].item() for name in names)
     same = images.shape == (len(provenance), height, width, channels) and images.dtype.name == dtype.decode()
-    if len(kinds) > 1 or not same or images.dtype.byteorder == ">":
+    if not one_kind or not same or images.dtype.byteorder == ">":
         raise ShardError("images has another shape or type than the provenance table says")
-    each = images.nbytes // len(provenance)
-    return [_place(images, "images") + each * index for index in range(len(provenance) + 1)]
+    first, each = _place(images, "images"), _bytes_of(images) // len(provenance)
+    return [first + each * index for index in range(len(provenance) + 1)]
 
 
 def one_line(error: BaseException) -> str:

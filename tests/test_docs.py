@@ -79,6 +79,7 @@ FIGURES = {  # table in benchmarks/results -> what its rows look like in the REA
     "proposals": (r"^\| .* \| 0\.\d{3} \|.*$", 8),
     "temperature": (r"^\| (?:contours, score|learned, learned|gradient, hand-made) \|.*$", 3),
     "synthesis": (r"^\| [^|]* \| \d+\.\d \| \d+\.\d \| \d+\.\d \| \d+% \|$", 6),
+    "reader": (r"^\| (?:jpeg|raw) \| .*$", 9),
     "noise": (r"^\| [^|]* \| \d+ \| 0\.\d\d \(.*\) \|$", 3),
 }
 

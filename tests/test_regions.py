@@ -298,15 +298,17 @@ def test_truncated_or_changed_archives_are_refused_or_whole(data):
 
 def test_cache_takes_nothing_but_its_own_plain_files(tmp_path):
     store, kept = RegionCache(tmp_path), of(np.zeros((4, 5), np.int32), count=1, masks=0)
-    store.put("ab", kept)
-    path = tmp_path / "ab" / "ab.regions"
-    assert len(store.get("ab")) == 0
+    key = 32 * "ab"
+    store.put(key, kept)
+    path = tmp_path / "ab" / f"{key}.regions"
+    assert len(store.get(key)) == 0
     path.unlink()
     os.mkfifo(path)
-    assert store.get("ab") is None  # and nothing waits
+    assert store.get(key) is None  # and nothing waits
     path.unlink()
     with path.open("wb") as file:
         file.truncate(2**30)
-    assert store.get("ab") is None
-    store.put("ab", kept)
-    assert store.get("ab") is not None
+    assert store.get(key) is None
+    store.put(key, kept)
+    assert store.get(key) is not None
+    assert store.get("../" + key) is None

@@ -1,5 +1,8 @@
 """Fixtures that several test modules share."""
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,23 @@ VOC_CROPS = {  # id -> (sample photo, left, top); the first four get object mask
     "000006": ("coins.png", 60, 80),
 }
 VOC_SIZE = (120, 90)  # width, height in px
+
+
+@pytest.fixture
+def disk_of(tmp_path):
+    """``disk_of("5m")`` is a folder with a file system of 5 MB; the test is skipped where none can be mounted."""
+    disk = tmp_path / "disk"
+
+    def mount(size: str) -> Path:
+        disk.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", disk]
+        if os.getuid() != 0 or not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("can't mount a small file system here")
+        return disk
+
+    yield mount
+    if os.path.ismount(disk):
+        subprocess.run(["umount", disk], check=True)
 
 
 @pytest.fixture

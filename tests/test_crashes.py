@@ -3,9 +3,7 @@
 The long versions are in tests/torture (``make torture``).
 """
 
-import os
 import resource
-import shutil
 import subprocess
 from contextlib import suppress
 from functools import partial
@@ -54,15 +52,9 @@ def one_line(errors):
 
 
 @pytest.fixture
-def disk(tmp_path):
+def disk(disk_of):
     """A file system of 5 MB, where the tests may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=5m", "none", folder]
-    if os.getuid() != 0 or not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("can't mount a small file system here")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    return disk_of("5m")
 
 
 def test_a_disk_that_fills_up_is_named_and_the_same_command_finishes_once_there_is_room(whole, disk):

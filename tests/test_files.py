@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -50,25 +51,27 @@ def test_an_error_of_the_pieces_leaves_nothing(tmp_path, error):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_comes_second_is_told_who_holds_the_folder(tmp_path):
-    with (
-        subprocess.Popen(
-            [sys.executable, "-c", HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as holder,
-    ):
+@contextmanager
+def held(folder):
+    """Another process, which holds the folder."""
+    command = [sys.executable, "-c", HOLD, folder]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(OutputError, match=rf"\(process {holder.pid} on .+\) is writing here"), locked(tmp_path):
-            pass
+        yield holder
         holder.stdin.close()
 
 
-def test_a_killed_holder_leaves_no_stale_lock(tmp_path):
+def test_who_comes_second_is_told_who_holds_the_folder(tmp_path):
     with (
-        subprocess.Popen(
-            [sys.executable, "-c", HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as holder,
+        held(tmp_path) as holder,
+        pytest.raises(OutputError, match=rf"\(process {holder.pid} on .+\) is writing here"),
+        locked(tmp_path),
     ):
-        assert holder.stdout.readline() == b"held\n"
+        pass
+
+
+def test_a_killed_holder_leaves_no_stale_lock(tmp_path):
+    with held(tmp_path) as holder:
         holder.kill()
     assert (tmp_path / LOCK_NAME).exists()
     with locked(tmp_path):
@@ -78,13 +81,7 @@ def test_a_killed_holder_leaves_no_stale_lock(tmp_path):
 
 @pytest.mark.parametrize("words", ["", "\x1b[2J", "process x on y", "process 1 on \x1b[2J evil"])
 def test_a_lock_with_other_words_in_it_is_not_quoted(tmp_path, words):
-    with (
-        subprocess.Popen(
-            [sys.executable, "-c", HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as holder,
-    ):
-        holder.stdout.readline()
+    with held(tmp_path):
         (tmp_path / LOCK_NAME).write_text(words)
         with pytest.raises(OutputError, match=": another blurgen is writing here"), locked(tmp_path):
             pass
-        holder.stdin.close()

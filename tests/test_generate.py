@@ -450,15 +450,9 @@ def test_a_write_that_fails_half_way_leaves_nothing_and_can_be_resumed(made, tmp
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(disk_of):
     """A file system of 2 MB, where the tests may mount one."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk]
-    if os.getuid() != 0 or not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("can't mount a small file system here")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    return disk_of("2m")
 
 
 @pytest.mark.parametrize("workers", [1, 2])

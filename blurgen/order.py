@@ -10,14 +10,13 @@ from typing import Any
 import joblib
 
 from blurgen.dataset.claiming import refuse_difference
-from blurgen.dataset.manifest import build_versions, first_difference
+from blurgen.dataset.manifest import build_versions, first_difference, recipe_holds
 from blurgen.dataset.receipts import finished_receipt
 from blurgen.errors import ArgumentError, OutputError, RecipeError
-from blurgen.files import sha256_file
 from blurgen.plan import ShardTask, default_pairs_per_shard, plan
 from blurgen.recipe import Recipe, load_recipe
 from blurgen.regions import default_cache
-from blurgen.shards.format import MAX_PAIRS, MAX_SHARDS, RECIPE_NAME, SCHEMA_VERSION
+from blurgen.shards.format import MAX_PAIRS, MAX_SHARDS, SCHEMA_VERSION
 from blurgen.sources import Source, open_source
 from blurgen.survey import SurveyedPhoto
 
@@ -181,11 +180,7 @@ def _expected(task: ShardTask, former: dict | None) -> dict:
 
 def _is_whole(out: Path, former: dict | None) -> bool:
     """Whether manifest and recipe.toml are already what they will be; they are not written again then."""
-    path = out / RECIPE_NAME
-    try:
-        return bool(former and former["complete"]) and sha256_file(path) == former["recipe_toml_sha256"]
-    except OSError:
-        return False
+    return bool(former and former["complete"]) and recipe_holds(out, former)
 
 
 def _refuse_other_build(out: Path, former: dict | None, left: list[ShardTask], total: int) -> None:

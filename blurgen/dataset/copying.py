@@ -10,7 +10,15 @@ import numpy as np
 from tqdm import tqdm
 
 from blurgen.dataset.claiming import claim, read_former, refuse_inside
-from blurgen.dataset.manifest import again, count_photos, listed_photos, one_recipe, origins_of, publish_manifest
+from blurgen.dataset.manifest import (
+    again,
+    count_photos,
+    listed_photos,
+    one_recipe,
+    origins_of,
+    publish_manifest,
+    recipe_holds,
+)
 from blurgen.dataset.reading import Dataset
 from blurgen.dataset.receipts import finished_receipt
 from blurgen.dataset.verifying import TableCheck
@@ -284,12 +292,7 @@ def _finished(out: Path, former: dict | None) -> list[dict] | None:
         return None
     expected = [{key: shard[key] for key in ("sha256", "pairs", "bytes")} for shard in former["shards"]]
     receipts = [finished_receipt(out, index, one) for index, one in enumerate(expected)]
-    toml = former.get("recipe_toml_sha256")
-    try:
-        whole = toml is None or sha256_file(out / RECIPE_NAME) == toml
-    except OSError:
-        whole = False
-    return receipts if whole and None not in receipts else None
+    return receipts if recipe_holds(out, former) and None not in receipts else None
 
 
 def _copy(plan: Plan, out: Path, progress: bool) -> Iterator[dict]:

@@ -14,7 +14,7 @@ import cv2
 from blurgen import __version__
 from blurgen.dataset.documents import COPY_AGAIN, is_count, is_digest, read_json
 from blurgen.errors import ShardError
-from blurgen.files import document_digest, publish, publish_json, sha256
+from blurgen.files import document_digest, publish, publish_json, sha256, sha256_file
 from blurgen.recipe import Recipe
 from blurgen.shards.format import (
     MANIFEST_NAME,
@@ -190,6 +190,15 @@ def _origin_well(origin: object) -> bool:
     good = _typed(origin, _ORIGIN_TYPES) and is_digest(origin.get("digest")) and is_count(origin["seed"])
     good = good and is_count(origin.get("pairs"), 1, MAX_SHARDS * MAX_PAIRS)
     return good and isinstance(origin["recipe"].get("name"), str)
+
+
+def recipe_holds(folder: Path, manifest: dict) -> bool:
+    """Whether recipe.toml is what the manifest says of it; where it says nothing, none is needed."""
+    due = manifest.get("recipe_toml_sha256")
+    try:
+        return due is None or sha256_file(folder / RECIPE_NAME) == due
+    except OSError:
+        return False
 
 
 def one_recipe(origins: list[dict]) -> bool:

@@ -1,4 +1,4 @@
-"""Images of any number of channels through functions of OpenCV that take four at most."""
+"""Images of any number of channels and depth: what is white, and how OpenCV takes more than four channels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 MOST = 4
+
+FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
+"""The value that is white, by type."""
 
 
 def by_fours(operation: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:

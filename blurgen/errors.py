@@ -56,3 +56,15 @@ class WorkerError(BlurgenError):
     """A worker process died. What it had finished is kept."""
 
     exit_code = 9
+
+
+class ModelError(BlurgenError):
+    """A file of weights or a run is missing, damaged, hostile, or does not fit the model."""
+
+    exit_code = 10
+
+
+class TrainingError(BlurgenError):
+    """Training can't go on: the loss is no number, memory has run out, nothing can be learned from the examples."""
+
+    exit_code = 11

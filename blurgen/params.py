@@ -1,16 +1,17 @@
 """The one way to define a parameter: its type, default, unit, range and meaning in one place.
 
-Each stage owns a ``Params`` class; ``recipe.Recipe`` is composed of them.
+Each stage owns a ``Params`` class; ``recipe.Recipe`` is composed of them, and so is ``training.TrainingParams``.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from inspect import cleandoc
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 HUGE = 10**300
 """Whole numbers beyond this don't fit into a float."""
@@ -112,3 +113,60 @@ def _field_lines(params: type[Params]) -> list[str]:
         bounds = [] if extra["low"] is None else [f"{extra['low']:g} to {extra['high']:g} {extra['unit']}".rstrip()]
         lines += [f"{name} : {', '.join([*bounds, f'default {field.default!r}'])}", f"    {field.description}"]
     return lines
+
+
+# As files ------------------------------------------------------------------------------------------------------------
+
+
+def to_toml(params: Params) -> str:
+    """TOML that reads back as ``params``: plain values first, then a table for each section, with what each means."""
+    plain = [f"{key} = {_toml_value(value)}" for key, value in params if not isinstance(value, Params)]
+    for section, value in params:
+        if isinstance(value, Params):
+            plain += ["", f"[{section}]", *_toml_lines(value)]
+    return "\n".join(plain) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    """JSON is TOML but for three things: escaped surrogate pairs, a bare DEL, and tables."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml_value(one)}' for key, one in value.items())} }}"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _toml_lines(params: Params) -> list[str]:
+    lines = []
+    for key, value in params.model_dump(mode="json").items():
+        definition = type(params).model_fields[key]
+        extra = definition.json_schema_extra
+        bounds = f"{extra['low']:g} to {extra['high']:g}" if extra["low"] is not None else ""
+        scale = " ".join(part for part in (bounds, extra["unit"]) if part)
+        lines.append(f"{key} = {_toml_value(value)}  # {definition.description}{f' [{scale}]' if scale else ''}")
+    return lines
+
+
+def first_fault(kind: type[Params], error: ValidationError | RecursionError, advice: str) -> str:
+    """The first thing that is wrong with values for ``kind``, by its dotted key, with what to do."""
+    if isinstance(error, RecursionError):
+        return f"nested too deeply; {advice}"
+    fault = error.errors(include_url=False, include_context=False)[0]
+    path = [str(part) for part in fault["loc"]]
+    key = ".".join(path)
+    if fault["type"] == "extra_forbidden":
+        return one_line(f'unknown key "{key}"; {suggest(path[-1], known_keys(kind, path[:-1]))}')
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] != "value_error":
+        message += f", not {fault['input']!r:.60}"
+    return one_line(f"{key}: {message}" if key else message)
+
+
+def known_keys(kind: type[Params], sections: list[str]) -> list[str]:
+    """The keys of a section."""
+    for section in sections:
+        kind = kind.model_fields[section].annotation
+    return list(kind.model_fields)
+
+
+def one_line(message: object) -> str:
+    """The beginning of a message, without line breaks."""
+    return " ".join(str(message).split())[:300]

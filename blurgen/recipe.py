@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from blurgen.camera import CameraParams
 from blurgen.errors import RecipeError
@@ -17,7 +17,7 @@ from blurgen.fill import FillParams
 from blurgen.geometry import GeometryParams
 from blurgen.kernels import BlurParams
 from blurgen.masks import MaskParams
-from blurgen.params import Params, param, suggest
+from blurgen.params import Params, first_fault, known_keys, one_line, param, suggest, to_toml
 from blurgen.proposals import ProposalParams
 from blurgen.shards.codecs import StorageParams
 from blurgen.sources.params import PhotoParams
@@ -63,35 +63,13 @@ class Recipe(Params):
             section, _, name = key.rpartition(".")
             holder = values.setdefault(section, {}) if section else values
             if not isinstance(holder, dict):
-                raise RecipeError(f'{origin}: unknown key "{key}"; {suggest(section, _known_keys([]))}')
+                raise RecipeError(f'{origin}: unknown key "{key}"; {suggest(section, known_keys(Recipe, []))}')
             holder[name] = value
         return recipe_from(values, origin)
 
     def to_toml(self) -> str:
         """TOML that reads back as this recipe, each parameter with its unit, range and meaning."""
-        lines = [f"{key} = {_toml_value(getattr(self, key))}" for key in ("name", "description")]
-        for section, params in self:
-            if isinstance(params, Params):
-                lines += ["", f"[{section}]", *_toml_lines(params)]
-        return "\n".join(lines) + "\n"
-
-
-def _toml_value(value: Any) -> str:
-    """JSON is TOML but for three things: escaped surrogate pairs, a bare DEL, and tables."""
-    if isinstance(value, dict):
-        return f"{{ {', '.join(f'{key} = {_toml_value(one)}' for key, one in value.items())} }}"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _toml_lines(params: Params) -> list[str]:
-    lines = []
-    for key, value in params.model_dump(mode="json").items():
-        definition = type(params).model_fields[key]
-        extra = definition.json_schema_extra
-        bounds = f"{extra['low']:g} to {extra['high']:g}" if extra["low"] is not None else ""
-        scale = " ".join(part for part in (bounds, extra["unit"]) if part)
-        lines.append(f"{key} = {_toml_value(value)}  # {definition.description}{f' [{scale}]' if scale else ''}")
-    return lines
+        return to_toml(self)
 
 
 def recipe_names() -> list[str]:
@@ -136,7 +114,7 @@ def parse_recipe(data: bytes, origin: str) -> Recipe:
     try:
         values = tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:
-        raise RecipeError(f"{origin}: not valid TOML ({_one_line(error)}); `blurgen recipes NAME` prints one") from None
+        raise RecipeError(f"{origin}: not valid TOML ({one_line(error)}); `blurgen recipes NAME` prints one") from None
     return recipe_from(values, origin)
 
 
@@ -145,30 +123,5 @@ def recipe_from(values: dict[str, Any], origin: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except (ValidationError, RecursionError) as error:
-        raise RecipeError(f"{origin}: {_first_fault(error)}") from None
-
-
-def _first_fault(error: ValidationError | RecursionError) -> str:
-    """The first thing that is wrong, by its dotted key, with what to do."""
-    if isinstance(error, RecursionError):
-        return "nested too deeply; `blurgen recipes NAME` prints a valid one"
-    fault = error.errors(include_url=False, include_context=False)[0]
-    path = [str(part) for part in fault["loc"]]
-    key = ".".join(path)
-    if fault["type"] == "extra_forbidden":
-        return _one_line(f'unknown key "{key}"; {suggest(path[-1], _known_keys(path[:-1]))}')
-    message = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] != "value_error":
-        message += f", not {fault['input']!r:.60}"
-    return _one_line(f"{key}: {message}" if key else message)
-
-
-def _known_keys(sections: list[str]) -> list[str]:
-    model: type[BaseModel] = Recipe
-    for section in sections:
-        model = model.model_fields[section].annotation
-    return list(model.model_fields)
-
-
-def _one_line(message: object) -> str:
-    return " ".join(str(message).split())[:300]
+        fault = first_fault(Recipe, error, "`blurgen recipes NAME` prints a valid one")
+        raise RecipeError(f"{origin}: {fault}") from None

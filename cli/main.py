@@ -19,12 +19,14 @@ from blurgen_cli.info import info
 from blurgen_cli.make import make
 from blurgen_cli.merge import merge
 from blurgen_cli.options import printable
+from blurgen_cli.predict import predict
 from blurgen_cli.preview import preview
 from blurgen_cli.recipes import recipes
 from blurgen_cli.repair import repair
 from blurgen_cli.replay import replay
 from blurgen_cli.split import split
 from blurgen_cli.subset import subset
+from blurgen_cli.train import train
 from blurgen_cli.verify import verify
 
 
@@ -89,11 +91,12 @@ def main() -> None:
     blurgen make --source sample --n 200      photos -> shards/
     blurgen verify shards/                    check every byte
     blurgen preview shards/                   look at it
+    blurgen train shards/                     a model that finds blur
     """
     signal.signal(signal.SIGTERM, _as_interrupt)
     _open_closed_streams()
 
 
 SHARING = (freeze, diff, merge, split, subset, export, import_)
-for command in (make, preview, info, verify, repair, replay, *SHARING, recipes):
+for command in (make, preview, info, verify, repair, replay, *SHARING, train, predict, recipes):
     main.add_command(command)

@@ -128,3 +128,14 @@ def print_derived(made, name: str = "data set") -> None:
     now = "" if made.pairs_copied else "; it was all there"
     size = f"{count_of(made.pairs, 'pair')} in {count_of(made.shards, 'shard')}, {megabytes(made.bytes)}"
     click.echo(printable(f"{name:<10}{made.out}: {size}, {count_of(made.photos, 'photo')}{now}"))
+
+
+def require_training() -> None:
+    """Raise DependencyError unless what `train` and `predict` need is installed."""
+    from importlib.util import find_spec
+
+    from blurgen.errors import DependencyError
+
+    missing = [name for name in ("torch", "safetensors", "matplotlib") if find_spec(name) is None]
+    if missing:
+        raise DependencyError(f"{', '.join(missing)} not installed; `pip install 'blurgen[train]'` brings it")

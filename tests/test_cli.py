@@ -296,10 +296,25 @@ def test_training_without_torch_is_one_line(tmp_path):
         "import sys, runpy, importlib.util as util; found = util.find_spec\n"
         "util.find_spec = lambda name, *rest: None if name == 'torch' else found(name, *rest)\n"
         "sys.argv = ['x', 'contours', '--bsds', '.', '--out', 'x.npz']\n"
-        "runpy.run_module('blurgen.training', run_name='__main__')"
+        "runpy.run_module('blurgen.training.proposals', run_name='__main__')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 8
     assert done.stderr.splitlines() == [
-        "blurgen.training: error: torch is not installed; `pip install 'blurgen[train]'` or `make torch` brings it"
+        "blurgen.training.proposals: error: torch is not installed; "
+        "`pip install 'blurgen[train]'` or `make torch` brings it"
     ]
+
+
+@pytest.mark.parametrize("command", [("train", "shards"), ("predict", "x.png", "--model", "m", "--out", "o")])
+def test_commands_that_need_torch_say_so(tmp_path, command):
+    code = (
+        "import sys, importlib.util as util; found = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name == 'torch' else found(name, *rest)\n"
+        f"sys.argv = {['blurgen', *command]!r}\n"
+        "from blurgen_cli.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 8
+    assert done.stderr.splitlines()[-1].startswith("blurgen: error: torch")
+    assert "pip install 'blurgen[train]'" in done.stderr

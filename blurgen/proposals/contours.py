@@ -34,7 +34,7 @@ def contour_maps(photo: np.ndarray, kind: str) -> np.ndarray:
 def learned_contours(photo: np.ndarray, network: Network | None = None) -> np.ndarray:
     """The share of people expected to mark a border at each pixel, seen on the photo and on half of it.
 
-    ``network`` replaces the one of the package, which was trained on the photos of BSDS500 (``blurgen.training``).
+    ``network`` replaces the one of the package, which was trained on BSDS500 (``blurgen.training.proposals``).
     """
     network = network or _packaged()
     height, width = photo.shape[:2]

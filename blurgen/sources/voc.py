@@ -55,8 +55,7 @@ class VocObjects:
         """
         data = read_file(self.path, f"mask {self.path.name}")
         try:
-            with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=["PNG"]) as mask:
-                warnings.simplefilter("ignore")
+            with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=["PNG"]) as mask:
                 self._check_header(mask, height, width)
                 indices = np.array(mask)
         except PhotoError:

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 from blurgen.proposals import network  # noqa: E402
 from blurgen.proposals.features import FEATURES  # noqa: E402
 from blurgen.proposals.ranking import _perceptron  # noqa: E402
-from blurgen.training import bsds, contours, scores  # noqa: E402
+from blurgen.training.proposals import bsds, contours, scores  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_fitted_score_runs_as_trained():
 
 def training(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "blurgen.training", *map(str, arguments)], capture_output=True, text=True
+        [sys.executable, "-m", "blurgen.training.proposals", *map(str, arguments)], capture_output=True, text=True
     )
 
 

@@ -1,4 +1,4 @@
-"""Train the contour detector that ships with the package (``python -m blurgen.training contours``).
+"""Train the contour detector that ships with the package (``python -m blurgen.training.proposals contours``).
 
 The target of a pixel is the share of annotators with a border near it. The trained network is turned into whole numbers
 (8 bits a weight, 8 bits an activation) that ``blurgen.proposals.network`` runs exactly. Same photos, arguments and
@@ -19,7 +19,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from blurgen.proposals.network import LAYERS, MULTIPLE_PX, pack
-from blurgen.training.bsds import Example
+from blurgen.training.proposals.bsds import Example
 
 _CROP_PX = 240
 _BATCH = 8

@@ -1,4 +1,4 @@
-"""Fit the learned score of proposals that ships with the package (``python -m blurgen.training scores``).
+"""Fit the learned score of proposals that ships with the package (``python -m blurgen.training.proposals scores``).
 
 Each photo gets its contours from a network that has not seen it, which was trained on every other photo: on photos that
 it knows the contours are better than they will ever be. Same photos, networks and builds: the same file.
@@ -24,7 +24,7 @@ from blurgen.proposals.features import FEATURES
 from blurgen.proposals.network import Network
 from blurgen.proposals.ranking import FAR
 from blurgen.proposals.working import working_photo
-from blurgen.training.bsds import Example, jaccard_indices
+from blurgen.training.proposals.bsds import Example, jaccard_indices
 
 _HIDDEN = (32, 16)
 _EPOCHS = 15

@@ -1,0 +1,164 @@
+"""A model's map of a photo, whole or in tiles without seams."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from blurgen.channels import FULL_SCALE, by_fours
+from blurgen.errors import ArgumentError, ModelError, TrainingError
+from blurgen.evaluation.detectors import RED_GREEN_BLUE
+from blurgen.training.inputs import to_inputs
+from blurgen.training.models import BlurModel
+
+TILE_PX = 1024
+"""Side of a tile where none is asked for; larger for models that see far."""
+
+VIEWS = {
+    "none": ((1, 1),),
+    "flip": ((1, 1), (1, -1)),
+    "4": ((1, 1), (1, -1), (-1, 1), (-1, -1)),
+}
+"""Test-time augmentation -> steps along rows and columns of the views whose maps are averaged; -1 is a mirror."""
+
+
+def predict(
+    model: BlurModel, photo: np.ndarray, *, tta: str = "none", tile_px: int | None = None, short_side: int | None = None
+) -> np.ndarray:
+    """Probability that a pixel is blurred, for every pixel of ``photo``; never stretched to the range from 0 to 1.
+
+    Parameters
+    ----------
+    model : BlurModel
+        In eval mode, on any device.
+    photo : ndarray of shape (H, W, C), uint8, uint16 or float32
+        A model of three channels sees a grey photo as red = green = blue; one of a single channel sees the luminance.
+    tta : str
+        "none"; "flip": mean of the probabilities of the photo and of its mirror image; "4": of all four mirror images.
+    tile_px : int, optional
+        Side of the tiles that a larger photo is cut into; 1024, or more if the model sees far. Memory grows with it.
+    short_side : int, optional
+        Photos with a longer one are made smaller first (area), and the map larger again (bilinear, corners aligned).
+
+    Returns
+    -------
+    ndarray of shape (H, W), float32
+        0 sharp to 1 blurred. With a model of bounded reach tiles change nothing; with others they are cross-faded.
+
+    Raises
+    ------
+    ArgumentError
+        An unknown tta; a size that is too small; something that is no photo.
+    ModelError
+        The photo has other channels than the model, or the model gives no numbers.
+    TrainingError
+        Out of memory; the message says what to lower.
+    """
+    if tta not in VIEWS:
+        raise ArgumentError(f"tta is {tta!r:.40}: give one of {', '.join(VIEWS)}")
+    if short_side is not None and short_side < 1:
+        raise ArgumentError(f"short side is {short_side}: give 1 px or more")
+    _check_photo(photo, model.channels)
+    side = _tile_side(model, tile_px)
+    small = _smaller(photo, short_side)
+    total = np.zeros(small.shape[:2], np.float32)
+    try:
+        for down, right in VIEWS[tta]:  # each view adds to the same view of the map
+            _add(model, small[::down, ::right], total[::down, ::right], side)
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise TrainingError(f"out of memory with tiles of {side} px: lower --tile") from None
+    if not np.isfinite(total).all():
+        raise ModelError("the model gives values that are no numbers; train it again")
+    total /= len(VIEWS[tta])
+    return np.minimum(_enlarged(total, photo.shape[:2]), 1)  # weights may add up to a rounding more
+
+
+def _check_photo(photo: np.ndarray, channels: int) -> None:
+    if photo.ndim != 3 or photo.dtype.name not in FULL_SCALE:
+        raise ArgumentError(f"a photo of shape {photo.shape}, {photo.dtype}: give (H, W, C), uint8, uint16 or float32")
+    if photo.shape[2] != channels and {photo.shape[2], channels} != {1, 3}:
+        raise ModelError(
+            f"a photo of {photo.shape[2]} channels: the model was trained on {channels}; train one on such"
+        )
+
+
+def _tile_side(model: BlurModel, asked: int | None) -> int:
+    """Side of a tile, a multiple of what the model needs; ArgumentError if nothing of a tile could be kept."""
+    multiple, reach = model.multiple_px, model.reach_px or 0
+    side = (asked or max(TILE_PX, 4 * reach)) // multiple * multiple
+    least = -(-2 * reach // multiple) * multiple + 2 * multiple
+    if side < least:
+        raise ArgumentError(f"tiles of {asked} px: this model needs tiles of {least} px at least")
+    return side
+
+
+def _add(model: BlurModel, photo: np.ndarray, total: np.ndarray, side: int) -> None:
+    """Add the map of ``photo`` to ``total``, tile by tile."""
+    rows, columns = (tiles(length, side, model.multiple_px, model.reach_px) for length in total.shape)
+    for down, weight_down in rows:
+        for right, weight_right in columns:
+            found = _tile(model, photo[down, right])
+            total[down, right] += found * weight_down[:, None] * weight_right
+
+
+@torch.inference_mode()
+def _tile(model: BlurModel, photo: np.ndarray) -> np.ndarray:
+    """(h, w) float32 probabilities."""
+    # A copy: numpy calls a mirrored array of a single pixel contiguous, and torch takes no negative strides.
+    inputs = to_inputs(photo[None].copy(), next(model.parameters()).device)
+    if inputs.shape[1] > model.channels:
+        inputs = (inputs * inputs.new_tensor(RED_GREEN_BLUE)[:, None, None]).sum(1, keepdim=True)
+    return torch.sigmoid(model(inputs.expand(-1, model.channels, -1, -1)))[0, 0].float().cpu().numpy()
+
+
+def tiles(length: int, side: int, multiple: int, reach: int | None) -> list[tuple[slice, np.ndarray]]:
+    """Overlapping tiles along an axis of ``length`` px, and the weight of each of their pixels (float32).
+
+    They start at multiples of ``multiple``, and the weights of a pixel add up to 1. With a ``reach`` every pixel is
+    taken from one tile, from whose inner edges it is that far away at least; without, tiles fade linearly into each
+    other.
+    """
+    overlap = -(-side // 4) if reach is None else 2 * reach
+    step = max((side - overlap) // multiple, 1) * multiple
+    over = max(length - side, 0)
+    starts = [*range(0, over, step), -(-over // multiple) * multiple]
+    found, at, left = [], np.arange(length) + 0.5, np.ones(length)
+    for start, before in zip(reversed(starts), [*reversed(starts[:-1]), None], strict=True):  # later ones lie on top
+        rise = np.ones(length) if before is None else _rise(at, start, before + side, reach)
+        window = slice(start, min(start + side, length))
+        found.append((window, (left * rise)[window].astype(np.float32)))
+        left *= 1 - rise
+    return found[::-1]
+
+
+def _rise(at: np.ndarray, start: int, stop: int, reach: int | None) -> np.ndarray:
+    """From 0 to 1 between two ends: at once in the middle, or linearly where the reach has no bound."""
+    if reach is None:
+        return np.clip((at - start) / (stop - start), 0, 1)
+    return (at >= (start + stop) / 2).astype(np.float64)
+
+
+def _smaller(photo: np.ndarray, short_side: int | None) -> np.ndarray:
+    """The photo with a short side of so many px, by area; the photo itself if it is no larger."""
+    ratio = short_side / min(photo.shape[:2]) if short_side else 1
+    if ratio >= 1:
+        return photo
+    height, width = (max(1, round(side * ratio)) for side in photo.shape[:2])
+    return by_fours(lambda part: cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA), photo)
+
+
+def _enlarged(blur_map: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Bilinear with the corners aligned, as published maps are."""
+    if blur_map.shape == shape:
+        return blur_map
+    values = torch.from_numpy(blur_map)[None, None]
+    return F.interpolate(values, shape, mode="bilinear", align_corners=True)[0, 0].numpy()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Of the accelerator or of the machine: torch says the latter by a plain RuntimeError."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)

@@ -1,0 +1,86 @@
+"""One process or several: where this one computes, and what they tell each other (``torchrun`` starts several)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from torch import distributed, nn
+
+from blurgen.errors import ArgumentError
+
+TIMEOUT = timedelta(minutes=10)
+"""The longest that a process waits for another one."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """Process ``rank`` of ``world``, which computes on ``device``."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this one writes the files."""
+        return self.rank == 0
+
+    def sum(self, values: list[float]) -> list[float]:
+        """The sums of ``values`` over all processes, in float64."""
+        if self.world == 1:
+            return values
+        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.all_reduce(total)
+        return total.tolist()
+
+    def mean(self, value: torch.Tensor) -> torch.Tensor:
+        """The mean of a tensor over all processes; it stays on its device and may be changed."""
+        if self.world > 1:
+            distributed.all_reduce(value)
+            value /= self.world
+        return value
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.world > 1:
+            distributed.barrier()
+
+    def spread(self, model: nn.Module) -> nn.Module:
+        """The model, with gradients averaged over all processes."""
+        if self.world == 1:
+            return model
+        return nn.parallel.DistributedDataParallel(
+            model, device_ids=None if self.device.type == "cpu" else [self.device]
+        )
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Process]:
+    """This process among those that ``torchrun`` started, or alone. ``device``: auto, cpu or cuda."""
+    world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", 0)))
+    if world == 1:
+        yield Process(0, 1, chosen)
+        return
+    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=TIMEOUT)
+    try:
+        yield Process(rank, world, chosen)
+    finally:
+        distributed.destroy_process_group()
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """auto (a GPU if there is one), cpu or cuda. Raises ArgumentError where there is no such thing."""
+    found = torch.cuda.is_available()
+    if name == "cuda" and not found:
+        raise ArgumentError("--device cuda: torch finds no CUDA device here; use --device cpu")
+    if name == "cpu" or not found:
+        return torch.device("cpu")
+    if local_rank >= torch.cuda.device_count():
+        raise ArgumentError(f"process {local_rank} has no GPU of its own; start {torch.cuda.device_count()} at most")
+    return torch.device("cuda", local_rank)

@@ -1,0 +1,78 @@
+"""What a run leaves behind: config.toml, best.safetensors (the same text and the weights), metrics.jsonl."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field, ValidationError
+
+from blurgen.errors import ModelError
+from blurgen.params import Params, first_fault, param, to_toml
+from blurgen.training.models import BlurModel, build_model
+from blurgen.training.params import TrainingParams
+from blurgen.training.weights import load_strictly, read_safetensors
+
+CONFIG_NAME = "config.toml"
+BEST_NAME = "best.safetensors"
+METRICS_NAME = "metrics.jsonl"
+CHECKPOINT_NAME = "last.pt"
+CURVES_NAME = "curves.png"
+CONFIG_KEY = "blurgen_config"
+"""In the metadata of best.safetensors: the text of config.toml."""
+
+
+class DataFacts(Params):
+    """What a run was trained on."""
+
+    shards: list[str] = param([], "", "digest of each data set")
+    pairs: int = param(0, "", "pairs trained on", low=0, high=10**12)
+    held_out: int = param(0, "", "pairs of other photos, for validation", low=0, high=10**12)
+    real: str = param("", "", "sha256 over the photos and human masks trained on")
+    real_photos: int = param(0, "", "photos with human masks trained on", low=0, high=10**12)
+    channels: int = param(3, "", "of the images", low=1, high=4096)
+    dtype: Literal["uint8", "uint16", "float32"] = param("uint8", "", "of the images")
+    seed: int = param(0, "", "of order, augmentation and first weights", low=0, high=2**63 - 1)
+    shuffled_masks: bool = param(False, "", "a control: each image has the mask of another")
+
+
+class RunConfig(TrainingParams):
+    """All that decides the weights."""
+
+    data: DataFacts = Field(default_factory=DataFacts)
+
+
+def config_text(config: RunConfig) -> str:
+    """config.toml."""
+    return to_toml(config)
+
+
+def parse_config(text: str, origin: str) -> RunConfig:
+    """Raises ModelError, with ``origin`` to name the file."""
+    try:
+        return RunConfig.model_validate(tomllib.loads(text))
+    except (ValidationError, RecursionError) as error:
+        raise ModelError(f"{origin}: {first_fault(RunConfig, error, 'train again')}") from None
+    except ValueError as error:
+        raise ModelError(f"{origin}: not valid TOML ({error!s:.100}); train again, or get the run again") from None
+
+
+def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[BlurModel, RunConfig]:
+    """The best model of a run, ready to predict: ``path`` is the folder of the run or its best.safetensors.
+
+    Raises
+    ------
+    ModelError
+        No such file, damaged, of a model that is not known here, or with other weights than that model has.
+    """
+    path = Path(path)
+    file = path / BEST_NAME if path.is_dir() else path
+    tensors, metadata = read_safetensors(file)
+    if CONFIG_KEY not in metadata:
+        raise ModelError(f"{file}: says nothing of its model; give the {BEST_NAME} of a run of `blurgen train`")
+    config = parse_config(metadata[CONFIG_KEY], str(file))
+    model = build_model(config.model, config.data.channels)
+    load_strictly(model, tensors, str(file))
+    return model.to(device).eval(), config

@@ -1,0 +1,73 @@
+"""How well a model does on the photos that were held out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from blurgen.evaluation.metrics import image_scores
+from blurgen.training.batches import REAL
+from blurgen.training.examples import Example, Examples
+from blurgen.training.inputs import to_inputs, to_targets
+from blurgen.training.processes import Process
+
+MAX_PIXELS = 1 << 21
+"""Of images that go through the model at once."""
+
+
+def validate(model: nn.Module, examples: Examples, process: Process, autocast) -> dict[str, float | int | None]:
+    """Cross entropy, AUC and AP (means over images) of the held-out examples, whole and as they are stored.
+
+    Where real photos are held out, ``val_loss``, ``auc`` and ``ap`` are theirs, and those of the synthetic pairs are
+    called ``synthetic_val_loss`` and so on. A score that is undefined (all masks of one class) is None.
+    """
+    model.eval()
+    row = {}
+    kinds = sorted((kind for kind in examples.held_out if len(examples.held_out[kind])), reverse=True)
+    for kind in kinds:
+        prefix = "synthetic_" if kind != REAL and REAL in kinds else ""
+        row |= {prefix + name: value for name, value in _scores(model, examples, kind, process, autocast).items()}
+    model.train()
+    return row
+
+
+@torch.inference_mode()
+def _scores(model: nn.Module, examples: Examples, kind: int, process: Process, autocast) -> dict:
+    loss = weights = auc = ap = defined = 0.0
+    count = len(examples.held_out[kind])
+    own = (examples.read_held_out(kind, index) for index in range(process.rank, count, process.world))
+    for group in _groups(own):
+        images, masks = (np.stack(parts) for parts in zip(*group, strict=True))
+        with autocast():
+            logits = model(to_inputs(images, process.device)).float()
+        target, weight = to_targets(masks, process.device)
+        loss += float((weight * functional.binary_cross_entropy_with_logits(logits, target, reduction="none")).sum())
+        weights += float(weight.sum())
+        maps = (torch.sigmoid(logits)[:, 0] * 255).round().byte().cpu().numpy()
+        for one, mask in zip(maps, masks, strict=True):
+            scores = image_scores(one, mask)
+            if not math.isnan(scores[0]):
+                auc, ap, defined = auc + scores[0], ap + scores[1], defined + 1
+    loss, weights, auc, ap, defined = process.sum([loss, weights, auc, ap, defined])
+    mean_of = {"val_loss": (loss, weights), "auc": (auc, defined), "ap": (ap, defined)}
+    return {name: total / over if over else None for name, (total, over) in mean_of.items()} | {"val_examples": count}
+
+
+def _groups(examples: Iterator[Example]) -> Iterator[list[Example]]:
+    """Runs of examples of one shape, as many as ``MAX_PIXELS`` allows, one at least."""
+    group: list[Example] = []
+    for example in examples:
+        full = group and (
+            example.image.shape != group[0].image.shape or (len(group) + 1) * example.mask.size > MAX_PIXELS
+        )
+        if full:
+            yield group
+            group = []
+        group.append(example)
+    if group:
+        yield group

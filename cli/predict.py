@@ -1,0 +1,66 @@
+"""`blurgen predict`: maps of where photos are blurred."""
+
+from __future__ import annotations
+
+import click
+
+from blurgen_cli.options import count_of, json_option, print_json, printable, require_training, text_option
+
+
+@click.command()
+@click.argument("photos", metavar="PHOTO|FOLDER", type=click.Path())
+@text_option("--model", "run", type=click.Path(), required=True, help="The folder of a run, or its best.safetensors.")
+@text_option("--out", type=click.Path(), required=True, help="Folder of the maps; not among the photos.")
+@click.option(
+    "--tta", type=click.Choice(["none", "flip", "4"]), default="none", show_default=True, help="Mirror images averaged."
+)
+@click.option(
+    "--format", "form", type=click.Choice(["png", "npy"]), default="png", show_default=True, help="8-bit or float."
+)
+@click.option("--overlay", is_flag=True, help="Write NAME.overlay.jpg too: the photo with its map on it.")
+@click.option("--short-side", type=click.IntRange(32), help="Make larger photos so small first. [default: as they are]")
+@click.option("--tile", type=click.IntRange(32), help="Side of the tiles of large photos, px. [default: 1024 or more]")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="auto: a GPU, if any.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace maps that are there already.")
+@json_option
+def predict(photos, run, out, tta, form, overlay, short_side, tile, device, overwrite, as_json) -> None:
+    """Write a map for PHOTO, or for each photo of FOLDER, of its own size: 255 (or 1.0) blurred, 0 sharp.
+
+    Maps have the names of their photos (a/b.jpg: a/b.png). Their values are probabilities and are never stretched. A
+    photo that can't be used is named, and the others are done. Models see best at the scale that they were trained at:
+    try --short-side 320 on large photos.
+    """
+    from tqdm import tqdm
+
+    from blurgen.engines import is_quiet
+
+    model, config = _load(run, device)
+    from blurgen.training.maps import MapOptions, list_photos, predict_files
+
+    options = MapOptions(tta, tile, short_side, form, overlay, overwrite)
+    done = predict_files(model, photos, out, options, config.data.dtype)
+    found = list(tqdm(done, total=len(list_photos(photos)), desc="predict", unit="photo", disable=is_quiet(True)))
+    if as_json:
+        return print_json([one.to_dict() for one in found])
+    for one in found:
+        if one.reason:
+            click.echo(printable(f"skipped: {one.photo}: {one.reason}"), err=True)
+        else:
+            click.echo(printable(f"{one.mean:6.1%} blurred  {one.photo}: {one.map}"))
+    skipped = sum(bool(one.reason) for one in found)
+    click.echo(printable(f"{count_of(len(found) - skipped, 'map')} in {out}, {count_of(skipped, 'photo')} skipped"))
+
+
+def _load(run: str, device: str):
+    """The model and its configuration, on the device that was asked for. DependencyError without torch."""
+    require_training()
+    from blurgen.training.processes import choose_device
+    from blurgen.training.run import load_model
+
+    return load_model(run, choose_device(device))

@@ -1,0 +1,49 @@
+"""Run by torchrun in each of several processes: trains, then compares what the processes have."""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import distributed
+
+from blurgen.training.examples import Pairs, gather
+from blurgen.training.loader import batches
+from blurgen.training.loop import fit
+from blurgen.training.params import PRESETS
+from blurgen.training.processes import joined
+from blurgen.training.run import RunConfig
+from blurgen.training.session import _maker, _put_together
+
+PARAMS = PRESETS["default"].with_values(
+    {"model": "vgg16-fcn", "augment.size": "32x32", "batch.size": 5, "batch.epochs": 1, "optimizer.lr": 1e-3}
+)
+"""A model without batch norm: several processes must come to what one comes to."""
+
+
+def main(shards: str, out: str) -> None:
+    torch.set_num_threads(1)
+    Path(out).mkdir(exist_ok=True)
+    with joined("cpu") as process:
+        pairs = Pairs([shards])
+        examples = gather(pairs, None, real_fraction=1.0, val_share=0.25, max_val=100, seed=0)
+        config = RunConfig(**PARAMS.model_dump())
+        run = _put_together(Path(out), config, examples, process, "off", None, 1000)
+        make, seen = _maker(run, "none"), []
+        read, make.read = make.read, lambda kind, index: seen.append(index) or read(kind, index)
+        fit(run, process.spread(run.model), batches(make, 0, run.total, 0))
+        flat = torch.cat([value.reshape(-1) for value in run.model.state_dict().values()])
+        everywhere, all_seen = [flat], [seen]
+        if process.world > 1:
+            everywhere = [torch.empty_like(flat) for _ in range(process.world)]
+            distributed.all_gather(everywhere, flat)
+            all_seen = [None] * process.world
+            distributed.all_gather_object(all_seen, seen)
+        assert all(torch.equal(flat, other) for other in everywhere)
+        assert sorted(index for seen in all_seen for index in seen) == list(range(len(examples.train[0])))
+        if process.leads:
+            torch.save(flat, Path(out) / "flat.pt")
+            print("processes", process.world, "steps", run.total)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

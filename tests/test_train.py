@@ -1,0 +1,267 @@
+"""Training, end to end, on tiny sets: what it writes, that it can be interrupted, and what it refuses. Needs torch."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers_shards import RECIPE, make, write_photos
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from blurgen.errors import ArgumentError, OutputError, ShardError, TrainingError  # noqa: E402
+from blurgen.training.memory import memory_advice  # noqa: E402
+from blurgen.training.params import PRESETS  # noqa: E402
+from blurgen.training.run import load_model  # noqa: E402
+from blurgen.training.session import train_model  # noqa: E402
+from blurgen.training.weights import read_safetensors  # noqa: E402
+
+TINY = PRESETS["default"].with_values(
+    {"model": "unet-xs", "augment.size": "32x32", "batch.size": 4, "batch.epochs": 2, "batch.val_share": 0.25}
+)
+OPTIONS = ("--model", "unet-xs", "--crop", "32", "--batch", "4", "--epochs", "2", "--val", "0.25", "--device", "cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """24 pairs of 48 x 48 px of 4 photos."""
+    root = tmp_path_factory.mktemp("train")
+    make(write_photos(root / "photos", 4), root / "shards", root / "cache", n=24, pairs_per_shard=10)
+    return root
+
+
+def train(root, out, params=TINY, **options):
+    return train_model([root / "shards"], out, params, **({"workers": 1, "notes": root / "cache"} | options))
+
+
+def weights(out):
+    return read_safetensors(out / "best.safetensors")[0]
+
+
+def same(one, two):
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def blurgen(root, *arguments, **variables):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "BLURGEN_CACHE": str(root / "cache")} | variables
+    program = [sys.executable, "-m", "blurgen.training"]
+    return subprocess.run([*program, *map(str, arguments)], capture_output=True, text=True, env=environment, cwd=root)
+
+
+@pytest.fixture(scope="module")
+def finished(root):
+    """An undisturbed run by the command line."""
+    done = blurgen(root, "shards", *OPTIONS, "--out", "finished", "--json")
+    assert done.returncode == 0, done.stderr
+    return root / "finished", json.loads(done.stdout)
+
+
+# What it writes -------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_model_configuration_metrics_and_curves(finished):
+    out, summary = finished
+    assert {path.name for path in out.iterdir()} >= {
+        "best.safetensors", "config.toml", "metrics.jsonl", "curves.png", "last.pt",
+    }  # fmt: skip
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert rows[-1]["step"] == summary["steps"] == summary["steps_done_now"]
+    assert summary["best"] in rows
+    assert all(0 <= row["auc"] <= 1 and row["val_loss"] > 0 for row in rows)
+
+
+def test_the_configuration_records_the_data_and_reads_back(root, finished):
+    out, summary = finished
+    _, config = load_model(out)
+    manifest = json.loads((root / "shards/manifest.json").read_text())
+    assert config.data.shards == [manifest["digest"]]
+    assert config.data.pairs == summary["pairs"] == 18
+    assert config.data.held_out == summary["held_out"] == 6
+    assert (out / "config.toml").read_text() == read_safetensors(out / "best.safetensors")[1]["blurgen_config"]
+
+
+def test_a_preset_can_be_the_configuration_of_a_run(root, finished, tmp_path):
+    done = blurgen(root, "shards", "--preset", finished[0] / "config.toml", "--out", tmp_path / "again")
+    assert done.returncode == 0, done.stderr
+    assert same(weights(finished[0]), weights(tmp_path / "again"))
+
+
+def test_a_dry_run_writes_nothing(root, tmp_path):
+    done = train(root, tmp_path / "run", dry_run=True)
+    assert done.steps_done_now == 3
+    assert not (tmp_path / "run").exists()
+
+
+# Repeatable, whatever happens -----------------------------------------------------------------------------------------
+
+
+def test_threads_and_caches_change_nothing(root, finished, tmp_path):
+    for name, options in {"none": {"workers": 0}, "three": {"workers": 3}, "ram": {"cache": "ram"}}.items():
+        train(root, tmp_path / name, **options)
+        assert same(weights(finished[0]), weights(tmp_path / name))
+
+
+def test_another_seed_gives_another_model(root, finished, tmp_path):
+    train(root, tmp_path / "run", seed=1)
+    assert not same(weights(finished[0]), weights(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("moment", ["published:last.pt", "written:last.pt", "renamed:best.safetensors"])
+def test_killed_and_resumed_it_ends_the_same_to_the_bit(root, finished, tmp_path, moment):
+    arguments = ("shards", *OPTIONS, "--checkpoint-every", "2", "--out", tmp_path / "run")
+    killed = blurgen(root, *arguments, BLURGEN_DIE_AT=moment)
+    assert killed.returncode == -signal.SIGKILL
+    resumed = blurgen(root, *arguments, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert same(weights(finished[0]), weights(tmp_path / "run"))
+    names = ("metrics.jsonl", "config.toml", "curves.png")
+    assert all((finished[0] / name).read_bytes() == (tmp_path / "run" / name).read_bytes() for name in names)
+    assert not list((tmp_path / "run").glob(".blurgen-tmp-*"))
+
+
+def test_a_finished_run_has_nothing_left_to_do(root, finished):
+    before = (finished[0] / "best.safetensors").read_bytes()
+    assert train(root, finished[0], resume=True).steps_done_now == 0
+    assert (finished[0] / "best.safetensors").read_bytes() == before
+
+
+def test_early_stopping(root, tmp_path):
+    params = TINY.with_values({"batch.epochs": 50, "batch.patience": 1, "optimizer.lr": 0.5})
+    done = train(root, tmp_path / "run", params)
+    losses = [json.loads(line)["val_loss"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert done.steps_done_now < done.steps
+    assert losses[-1] > min(losses)
+    assert sorted(losses[:-1], reverse=True) == losses[:-1]
+
+
+# What it refuses ------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_holds_a_run_is_not_begun_again(root, finished):
+    with pytest.raises(OutputError, match="--resume"):
+        train(root, finished[0])
+
+
+def test_a_run_is_not_resumed_with_other_options(root, finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")
+    done = blurgen(root, "shards", *OPTIONS, "--lr", "0.1", "--out", tmp_path / "run", "--resume")
+    assert done.returncode == 10
+    assert done.stderr.count("\n") == 1
+    assert "optimizer.lr" in done.stderr
+
+
+def test_damaged_shards_are_found_once_and_again_when_they_change(root, tmp_path):
+    shutil.copytree(root / "shards", tmp_path / "shards")
+    train_model([tmp_path / "shards"], tmp_path / "run", TINY, notes=tmp_path / "notes", dry_run=True)
+    assert len(list((tmp_path / "notes/verified").iterdir())) == 1
+    path = tmp_path / "shards/shard-00001.h5"
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ShardError, match=r"shard-00001\.h5"):
+        train_model([tmp_path / "shards"], tmp_path / "run", TINY, notes=tmp_path / "notes")
+    assert not (tmp_path / "run/config.toml").exists()
+
+
+def test_images_of_different_kinds_are_refused(root, tmp_path):
+    from PIL import Image
+
+    (tmp_path / "grey").mkdir()
+    for path in sorted((root / "photos").iterdir()):
+        Image.open(path).convert("L").save(tmp_path / "grey" / path.name)
+    recipe = RECIPE.with_values({"photo.pixels": "native"})
+    make(tmp_path / "grey", tmp_path / "other", tmp_path / "cache", recipe=recipe)
+    with pytest.raises(ShardError, match=r"1 x uint8 in .*other"):
+        train_model([root / "shards", tmp_path / "other"], tmp_path / "run", TINY, notes=tmp_path)
+    done = train_model([tmp_path / "other"], tmp_path / "run", TINY, notes=tmp_path)  # alone they will do
+    assert done.steps_done_now == done.steps
+    assert load_model(tmp_path / "run")[0].channels == 1
+
+
+def test_sets_of_several_sizes_go_together(root, tmp_path):
+    recipe = RECIPE.with_values({"geometry.size": "40x56"})
+    make(root / "photos", tmp_path / "wide", tmp_path / "cache", recipe=recipe)
+    done = train_model([root / "shards", tmp_path / "wide"], tmp_path / "run", TINY, notes=tmp_path)
+    assert done.pairs + done.held_out == 32
+
+
+def test_the_former_schema_can_be_trained_on(tmp_path):
+    former = Path(__file__).parent / "data" / "schema-2"
+    params = TINY.with_values({"batch.epochs": 1, "batch.val_share": 0.0})
+    assert train_model([former], tmp_path / "run", params, notes=tmp_path).steps_done_now > 0
+
+
+def test_masks_of_one_class_teach_nothing(root, tmp_path):
+    recipe = RECIPE.with_values({"mask.p_all_blurred": 1.0})
+    make(root / "photos", tmp_path / "shards", tmp_path / "cache", recipe=recipe)
+    with pytest.raises(TrainingError, match="every mask is all blurred"):
+        train_model([tmp_path / "shards"], tmp_path / "run", TINY, notes=tmp_path)
+
+
+def test_one_photo_can_not_be_held_out(root, tmp_path):
+    make(write_photos(tmp_path / "photos", 1), tmp_path / "shards", tmp_path / "cache")
+    with pytest.raises(ArgumentError, match="--val 0"):
+        train_model([tmp_path / "shards"], tmp_path / "run", TINY, notes=tmp_path)
+    params = TINY.with_values({"batch.val_share": 0.0})
+    assert train_model([tmp_path / "shards"], tmp_path / "run2", params, notes=tmp_path).best is None
+    assert (tmp_path / "run2/best.safetensors").exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_run(root, tmp_path):
+    params = PRESETS["ma-2016"].with_values({"augment.size": "32x32", "optimizer.lr": 10, "batch.steps": 40})
+    with pytest.raises(TrainingError, match="--lr"):
+        train(root, tmp_path / "run", params)
+
+
+def test_out_of_memory_says_which_flag_to_lower():
+    for error in (
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[..] can't allocate memory"),
+    ):
+        with pytest.raises(TrainingError, match="--batch 16 and --crop 128x128"), memory_advice(PRESETS["default"]):
+            raise error
+    with pytest.raises(RuntimeError, match="something else"), memory_advice(PRESETS["default"]):
+        raise RuntimeError("something else")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("nowhere",), 7, "nowhere"),
+        (("shards", "--preset", "zang-2020"), 2, 'did you mean "zhang-2020"'),
+        (("shards", "--model", "unet-m"), 2, "model"),
+        (("shards", "--batch", "0"), 2, "batch.size"),
+        (("shards", "--lr", "nan"), 2, "optimizer.lr"),
+        (("shards", "--epochs", "1", "--steps", "1"), 2, "leave one"),
+        (("shards", "--real", "x"), 2, "--real-blurred"),
+        (("--no-synthetic",), 2, "--real DIR"),
+        (("shards", "--no-synthetic", "--real", "x", "--real-blurred", "white"), 2, "--no-synthetic"),
+        (("shards", "--real-fraction", "2"), 2, "real-fraction"),
+        (("shards", "--cache", "gpu"), 2, "--cache gpu"),
+        (("shards", "--device", "cuda"), 2, "--device cpu"),
+        (("--export-onnx", "--out", "nowhere"), 10, "nowhere"),
+    ],
+)
+def test_errors_are_one_line(root, arguments, code, message):
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    done = blurgen(root, *arguments, *(("--out", "errors") if "--out" not in arguments else ()))
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not (root / "errors/config.toml").exists()

@@ -37,7 +37,7 @@ from blurgen.training.loader import Maker, RamCache, batches
 from blurgen.training.params import PRESETS
 from blurgen.training.predict import predict
 from blurgen.training.run import load_model
-from blurgen.training.session import train_model
+from blurgen.training.session import Execution, train_model
 
 RESULTS = Path(__file__).parent / "results" / "training.md"
 TRAIN_PAIRS, HELD_OUT_PAIRS = 1600, 100
@@ -85,12 +85,11 @@ def quality(options, train: Path, val: Path, work: Path):
     baseline, whole = judge(DETECTORS["laplacian"], pairs, photos)
     known = ~np.isnan(baseline)
     yield f"| Laplacian variance, three scales | | | {baseline[known].mean():.3f} | | {whole:.3f} |"
+    how = Execution(device="cpu", workers=0)
     for name in options.runs:
         begun = time.process_time()
         params = PRESETS["default"].with_values(SMALL | RUNS[name])
-        done = train_model(
-            [train], work / name, params, workers=0, device="cpu", seed=options.seed, shuffle_masks=name == "control"
-        )
+        done = train_model([train], work / name, params, seed=options.seed, how=how, shuffle_masks=name == "control")
         seconds = time.process_time() - begun
         model, _ = load_model(work / name)
         found, whole = judge(lambda photo, model=model: predict(model, photo), pairs, photos)

@@ -48,9 +48,7 @@ WHERE_OPTIONS = (
     click.option(
         "--amp", type=click.Choice(["auto", "bf16", "off"]), default="auto", show_default=True, help="bf16 rounding."
     ),
-    click.option(
-        "--compile", "compile_model", is_flag=True, help="Compile the model: a slow start, then faster steps."
-    ),
+    click.option("--compile", is_flag=True, help="Compile the model: a slow start, then faster steps."),
     click.option(
         "--cache",
         type=click.Choice(["none", "ram", "gpu"]),
@@ -95,16 +93,20 @@ def train(shards, out, preset, resume, export_onnx, dry_run, as_json, **options)
     if export_onnx and not shards and synthetic and not options["real"]:
         return _export(out, as_json)
     _check(shards, synthetic, options)
-    from blurgen.training.session import train_model
+    from blurgen.training.session import Execution, Real, train_model
 
+    real = Real(*(options.pop(name) for name in ("real", "real_blurred", "real_masks", "real_fraction")))
+    weights, seed = options.pop("weights"), options.pop("seed")
     found = train_model(
         shards or (("shards",) if synthetic else ()),
         out,
         params,
-        real_polarity=options.pop("real_blurred"),
+        real=real if real.root else None,
+        weights=weights,
+        seed=seed,
+        how=Execution(**options),
         resume=resume,
         dry_run=dry_run,
-        **options,
     )
     if found is None:  # another process says it
         return
@@ -168,8 +170,9 @@ def _write_onnx(out: Path) -> Path:
 def _print(found, dry_run: bool) -> None:
     real = f", {count_of(found.real_photos, 'real photo')}" if found.real_photos else ""
     rate = f"{found.pairs_per_second:.0f} pairs/s, {found.waiting_share:.0%} of the time waiting for pairs"
+    kept = f"; begun from other weights, but for {', '.join(found.fresh)}" if found.fresh else ""
     lines = [
-        ("model", f"{found.model}, {found.parameters:,} weights, on {found.device}"),
+        ("model", f"{found.model}, {found.parameters:,} weights, on {found.device}{kept}"),
         ("pairs", f"{found.pairs} to train on{real}, {found.held_out} of other photos held out"),
     ]
     if dry_run:

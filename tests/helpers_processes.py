@@ -12,7 +12,7 @@ from blurgen.training.loop import fit
 from blurgen.training.params import PRESETS
 from blurgen.training.processes import joined
 from blurgen.training.run import RunConfig
-from blurgen.training.session import _maker, _put_together
+from blurgen.training.session import Execution, _maker, _put_together
 
 PARAMS = PRESETS["default"].with_values(
     {"model": "vgg16-fcn", "augment.size": "32x32", "batch.size": 5, "batch.epochs": 1, "optimizer.lr": 1e-3}
@@ -27,7 +27,7 @@ def main(shards: str, out: str) -> None:
         pairs = Pairs([shards])
         examples = gather(pairs, None, real_fraction=1.0, val_share=0.25, max_val=100, seed=0)
         config = RunConfig(**PARAMS.model_dump())
-        run = _put_together(Path(out), config, examples, process, "off", None, 1000)
+        run = _put_together(Path(out), config, examples, process, Execution(amp="off"), None)
         make, seen = _maker(run, "none"), []
         read, make.read = make.read, lambda kind, index: seen.append(index) or read(kind, index)
         fit(run, process.spread(run.model), batches(make, 0, run.total, 0))

@@ -18,7 +18,7 @@ from blurgen.errors import ArgumentError, OutputError, ShardError, TrainingError
 from blurgen.training.memory import memory_advice  # noqa: E402
 from blurgen.training.params import PRESETS  # noqa: E402
 from blurgen.training.run import load_model  # noqa: E402
-from blurgen.training.session import train_model  # noqa: E402
+from blurgen.training.session import Execution, train_model  # noqa: E402
 from blurgen.training.weights import read_safetensors  # noqa: E402
 
 TINY = PRESETS["default"].with_values(
@@ -43,8 +43,9 @@ def root(tmp_path_factory):
     return root
 
 
-def train(root, out, params=TINY, **options):
-    return train_model([root / "shards"], out, params, **({"workers": 1, "notes": root / "cache"} | options))
+def train(root, out, params=TINY, workers=1, cache="none", **options):
+    how = Execution(workers=workers, cache=cache, notes=root / "cache", device="cpu")
+    return train_model([root / "shards"], out, params, how=how, **options)
 
 
 def weights(out):
@@ -166,14 +167,14 @@ def test_a_run_is_not_resumed_with_other_options(root, finished, tmp_path):
 
 def test_damaged_shards_are_found_once_and_again_when_they_change(root, tmp_path):
     shutil.copytree(root / "shards", tmp_path / "shards")
-    train_model([tmp_path / "shards"], tmp_path / "run", TINY, notes=tmp_path / "notes", dry_run=True)
+    train_model([tmp_path / "shards"], tmp_path / "run", TINY, how=Execution(notes=tmp_path / "notes"), dry_run=True)
     assert len(list((tmp_path / "notes/verified").iterdir())) == 1
     path = tmp_path / "shards/shard-00001.h5"
     data = bytearray(path.read_bytes())
     data[-100] ^= 1
     path.write_bytes(data)
     with pytest.raises(ShardError, match=r"shard-00001\.h5"):
-        train_model([tmp_path / "shards"], tmp_path / "run", TINY, notes=tmp_path / "notes")
+        train_model([tmp_path / "shards"], tmp_path / "run", TINY, how=Execution(notes=tmp_path / "notes"))
     assert not (tmp_path / "run/config.toml").exists()
 
 
@@ -186,8 +187,10 @@ def test_images_of_different_kinds_are_refused(root, tmp_path):
     recipe = RECIPE.with_values({"photo.pixels": "native"})
     make(tmp_path / "grey", tmp_path / "other", tmp_path / "cache", recipe=recipe)
     with pytest.raises(ShardError, match=r"1 x uint8 in .*other"):
-        train_model([root / "shards", tmp_path / "other"], tmp_path / "run", TINY, notes=tmp_path)
-    done = train_model([tmp_path / "other"], tmp_path / "run", TINY, notes=tmp_path)  # alone they will do
+        train_model([root / "shards", tmp_path / "other"], tmp_path / "run", TINY, how=Execution(notes=tmp_path))
+    done = train_model(
+        [tmp_path / "other"], tmp_path / "run", TINY, how=Execution(notes=tmp_path)
+    )  # alone they will do
     assert done.steps_done_now == done.steps
     assert load_model(tmp_path / "run")[0].channels == 1
 
@@ -195,29 +198,29 @@ def test_images_of_different_kinds_are_refused(root, tmp_path):
 def test_sets_of_several_sizes_go_together(root, tmp_path):
     recipe = RECIPE.with_values({"geometry.size": "40x56"})
     make(root / "photos", tmp_path / "wide", tmp_path / "cache", recipe=recipe)
-    done = train_model([root / "shards", tmp_path / "wide"], tmp_path / "run", TINY, notes=tmp_path)
+    done = train_model([root / "shards", tmp_path / "wide"], tmp_path / "run", TINY, how=Execution(notes=tmp_path))
     assert done.pairs + done.held_out == 32
 
 
 def test_the_former_schema_can_be_trained_on(tmp_path):
     former = Path(__file__).parent / "data" / "schema-2"
     params = TINY.with_values({"batch.epochs": 1, "batch.val_share": 0.0})
-    assert train_model([former], tmp_path / "run", params, notes=tmp_path).steps_done_now > 0
+    assert train_model([former], tmp_path / "run", params, how=Execution(notes=tmp_path)).steps_done_now > 0
 
 
 def test_masks_of_one_class_teach_nothing(root, tmp_path):
     recipe = RECIPE.with_values({"mask.p_all_blurred": 1.0})
     make(root / "photos", tmp_path / "shards", tmp_path / "cache", recipe=recipe)
     with pytest.raises(TrainingError, match="every mask is all blurred"):
-        train_model([tmp_path / "shards"], tmp_path / "run", TINY, notes=tmp_path)
+        train_model([tmp_path / "shards"], tmp_path / "run", TINY, how=Execution(notes=tmp_path))
 
 
 def test_one_photo_can_not_be_held_out(root, tmp_path):
     make(write_photos(tmp_path / "photos", 1), tmp_path / "shards", tmp_path / "cache")
     with pytest.raises(ArgumentError, match="--val 0"):
-        train_model([tmp_path / "shards"], tmp_path / "run", TINY, notes=tmp_path)
+        train_model([tmp_path / "shards"], tmp_path / "run", TINY, how=Execution(notes=tmp_path))
     params = TINY.with_values({"batch.val_share": 0.0})
-    assert train_model([tmp_path / "shards"], tmp_path / "run2", params, notes=tmp_path).best is None
+    assert train_model([tmp_path / "shards"], tmp_path / "run2", params, how=Execution(notes=tmp_path)).best is None
     assert (tmp_path / "run2/best.safetensors").exists()
 
 

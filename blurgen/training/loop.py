@@ -52,6 +52,7 @@ class Fit:
     total: int
     checkpoint_every: int
     watch: Watching
+    fresh: tuple[str, ...] = ()
     waited: float = 0.0
 
     @property

@@ -35,6 +35,7 @@ class DataFacts(Params):
     channels: int = param(3, "", "of the images", low=1, high=4096)
     dtype: Literal["uint8", "uint16", "float32"] = param("uint8", "", "of the images")
     seed: int = param(0, "", "of order, augmentation and first weights", low=0, high=2**63 - 1)
+    weights: str = param("", "", "sha256 of the file of weights that it began with")
     shuffled_masks: bool = param(False, "", "a control: each image has the mask of another")
 
 

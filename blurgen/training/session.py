@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from blurgen.errors import ArgumentError, DependencyError, OutputError
-from blurgen.files import locked, make_folder, publish, sweep
+from blurgen.files import locked, make_folder, publish, sha256_file, sweep
 from blurgen.regions import default_cache
 from blurgen.sources.labelled import open_labelled
 from blurgen.training import checkpoint
@@ -42,6 +42,36 @@ TRIAL_STEPS = 3
 
 
 @dataclass(frozen=True)
+class Real:
+    """Photos with human masks to train on; see ``open_labelled`` for the first three."""
+
+    root: str | Path
+    polarity: str
+    masks: str | None = None
+    fraction: float = 1.0
+    """Share of them that is used."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where a model is trained, and how fast; nothing that decides what it learns."""
+
+    device: str = "auto"
+    """auto (a GPU if there is one), cpu or cuda."""
+    amp: str = "auto"
+    """Products rounded to bfloat16: auto (on a GPU), bf16 or off."""
+    compile: bool = False
+    cache: str = "none"
+    """Decoded pairs are kept: none, ram or gpu."""
+    workers: int | None = None
+    """Threads that make batches."""
+    checkpoint_every: int = 500
+    """Steps."""
+    notes: str | Path | None = None
+    """Folder where it is noted which data sets were verified; the cache of blurgen if not given."""
+
+
+@dataclass(frozen=True)
 class Summary:
     """What a run came to. Scores are those of the epoch with the lowest validation loss."""
 
@@ -58,6 +88,8 @@ class Summary:
     pairs_per_second: float
     waiting_share: float
     best: dict | None
+    fresh: list[str]
+    """Tensors that the file of weights to begin with had nothing for."""
 
     def to_dict(self) -> dict:
         """As plain values."""
@@ -69,20 +101,11 @@ def train_model(
     out: str | Path,
     params: TrainingParams = PRESETS["default"],
     *,
-    real: str | Path | None = None,
-    real_polarity: str | None = None,
-    real_masks: str | None = None,
-    real_fraction: float = 1.0,
+    real: Real | None = None,
     weights: str | Path | None = None,
     seed: int = 0,
-    device: str = "auto",
-    amp: str = "auto",
-    compile_model: bool = False,
-    cache: str = "none",
-    workers: int | None = None,
+    how: Execution = Execution(),
     resume: bool = False,
-    checkpoint_every: int = 500,
-    notes: str | Path | None = None,
     shuffle_masks: bool = False,
     dry_run: bool = False,
 ) -> Summary | None:
@@ -96,24 +119,17 @@ def train_model(
         Folder of the run: best.safetensors, config.toml, metrics.jsonl, curves.png, and last.pt to go on from.
     params : TrainingParams
         Model, optimizer, batches, augmentation, loss: a preset, or one changed by ``with_values``.
-    real, real_polarity, real_masks : path, "white" or "black", name of a folder
-        Photos and human masks (``blurgen.sources.labelled``) and what means blurred in these. With ``shards``, every
-        batch is half synthetic and half real (Alvarez-Gila et al. 2019, section 4.3).
-    real_fraction : float
-        Share of the real photos that is used.
+    real : Real, optional
+        With ``shards``, every batch is half synthetic and half real (Alvarez-Gila et al. 2019, section 4.3).
     weights : path, optional
         Weights to begin with; see ``weights.load_pretrained``.
-    device, amp : "auto", "cpu" or "cuda"; "auto", "bf16" or "off"
-        Where, and whether products are rounded to bfloat16 (auto: on a GPU).
-    cache : "none", "ram" or "gpu"
-        Keep decoded pairs.
-    workers : int, optional
-        Threads that make batches; they change nothing in them.
+    seed : int
+        Of order, augmentation and first weights.
+    how : Execution
+        Device, precision, caches, threads.
     resume : bool
         Go on from the last checkpoint of ``out``, if there is one. On a CPU with one thread the weights end up the
         same to the bit.
-    notes : path, optional
-        Where it is noted which data sets were verified; the cache of blurgen if not given.
     shuffle_masks : bool
         A control: each pair gets the mask of another one, so nothing can be learned.
     dry_run : bool
@@ -132,32 +148,26 @@ def train_model(
     """
     out = Path(out)
     with ExitStack() as stack:
-        process = stack.enter_context(joined(device))
+        process = stack.enter_context(joined(how.device))
         if process.leads and not dry_run:
             stack.enter_context(_held(out, resume))
         if process.leads:
             for folder in shards:
-                require_verified(folder, Path(notes or default_cache()))
+                require_verified(folder, Path(how.notes or default_cache()))
         process.wait()
-        examples = gather(
-            Pairs(shards) if shards else None,
-            open_labelled(real, real_polarity, masks=real_masks) if real else None,
-            real_fraction=real_fraction,
-            val_share=params.batch.val_share,
-            max_val=params.batch.max_val,
-            seed=seed,
-            shuffle_masks=shuffle_masks,
-        )
-        config = RunConfig(**params.model_dump(), data=_facts(examples, seed, shuffle_masks))
+        examples = _gather(shards, real, params, seed, shuffle_masks)
+        facts = _facts(examples, seed, shuffle_masks, weights)
+        config = RunConfig(**params.model_dump(), data=facts)
         stack.enter_context(memory_advice(config))
-        run = _put_together(out, config, examples, process, amp, weights, checkpoint_every)
-        make = _maker(run, cache)
+        run = _put_together(out, config, examples, process, how, weights)
+        make = _maker(run, how.cache)
         if not dry_run:
             _begin_or_resume(run, resume)
         begun = run.progress.step
-        forward = process.spread(_compiled(run.model) if compile_model else run.model)
+        forward = process.spread(_compiled(run.model) if how.compile else run.model)
         end = min(begun + TRIAL_STEPS, run.total) if dry_run else run.total
-        loader = batches(make, begun, end, default_workers() if workers is None else workers, _pins(process, cache))
+        workers = default_workers() if how.workers is None else how.workers
+        loader = batches(make, begun, end, workers, pin=process.device.type == "cuda" and how.cache != "gpu")
         started = time.perf_counter()
         try:
             if dry_run:
@@ -168,9 +178,20 @@ def train_model(
         finally:
             loader.close()
             run.watch.close()
-        if not process.leads:
-            return None
-        return _summary(run, end - begun if dry_run else run.progress.step - begun, time.perf_counter() - started)
+        done = end - begun if dry_run else run.progress.step - begun
+        return _summary(run, done, time.perf_counter() - started) if process.leads else None
+
+
+def _gather(shards: Sequence, real: Real | None, params: TrainingParams, seed: int, shuffle_masks: bool) -> Examples:
+    return gather(
+        Pairs(shards) if shards else None,
+        open_labelled(real.root, real.polarity, masks=real.masks) if real else None,
+        real_fraction=real.fraction if real else 1.0,
+        val_share=params.batch.val_share,
+        max_val=params.batch.max_val,
+        seed=seed,
+        shuffle_masks=shuffle_masks,
+    )
 
 
 def _put_together(
@@ -178,9 +199,8 @@ def _put_together(
     config: RunConfig,
     examples: Examples,
     process: Process,
-    amp: str,
+    how: Execution,
     weights: str | Path | None,
-    checkpoint_every: int,
 ) -> Fit:
     schedule = Schedule(
         *(len(examples.train.get(kind, ())) for kind in (SYNTHETIC, REAL)), config.batch.size, config.data.seed
@@ -192,8 +212,7 @@ def _put_together(
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
     model = build_model(config.model, config.data.channels)
-    if weights:
-        load_pretrained(model, weights)
+    fresh = load_pretrained(model, weights).fresh if weights else ()
     model = model.to(process.device, memory_format=torch.channels_last).train()
     _check_batches(model, schedule, process)
     optimizer = build_optimizer(model, config.optimizer)
@@ -208,10 +227,11 @@ def _put_together(
         examples=examples,
         schedule=schedule,
         process=process,
-        autocast=_autocast(process.device, amp),
+        autocast=_autocast(process.device, how.amp),
         total=total,
-        checkpoint_every=checkpoint_every,
+        checkpoint_every=how.checkpoint_every,
         watch=Watching(out),
+        fresh=fresh,
     )
 
 
@@ -225,7 +245,7 @@ def _check_batches(model: BlurModel, schedule: Schedule, process: Process) -> No
         )
 
 
-def _facts(examples: Examples, seed: int, shuffled: bool) -> DataFacts:
+def _facts(examples: Examples, seed: int, shuffled: bool, weights: str | Path | None) -> DataFacts:
     return DataFacts(
         shards=examples.pairs.digests if examples.pairs else [],
         pairs=len(examples.train.get(SYNTHETIC, ())),
@@ -236,6 +256,7 @@ def _facts(examples: Examples, seed: int, shuffled: bool) -> DataFacts:
         dtype=examples.dtype,
         seed=seed,
         shuffled_masks=shuffled,
+        weights=sha256_file(Path(weights)) if weights and Path(weights).is_file() else "",
     )
 
 
@@ -270,10 +291,6 @@ def _maker(run: Fit, cache: str) -> Callable:
     return make
 
 
-def _pins(process: Process, cache: str) -> bool:
-    return process.device.type == "cuda" and cache != "gpu"
-
-
 def _autocast(device: torch.device, amp: str) -> Callable:
     on = amp == "bf16" or (amp == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported())
     return partial(torch.autocast, device.type, torch.bfloat16) if on else nullcontext
@@ -302,4 +319,5 @@ def _summary(run: Fit, done: int, seconds: float) -> Summary:
         pairs_per_second=done * run.config.batch.size / seconds if done else 0.0,
         waiting_share=run.waited / seconds if done else 0.0,
         best=min(losses, key=lambda row: row["val_loss"]) if losses else None,
+        fresh=list(run.fresh),
     )

@@ -48,6 +48,7 @@ RUNS = {
     "unet-s": {"model": "unet-s", "batch.steps": 800},
 }
 BLUR_SIGMA_PX = 2.0
+LOADS = 5
 
 
 def make_sets(bsds: Path, work: Path) -> tuple[Path, Path]:
@@ -101,27 +102,38 @@ def quality(options, train: Path, val: Path, work: Path):
 
 
 def loading(train: Path) -> list[str]:
-    """Pairs per CPU second that come out of the loader, from cold start to end; nothing is done with them."""
-    rows = []
-    for epochs, cache in ((1, "none"), (1, "ram"), (5, "ram")):
-        begun = time.process_time()
-        examples = gather(Pairs([train]), None, real_fraction=1, val_share=0.0, max_val=1, seed=0)
-        schedule = Schedule(len(examples.train[0]), 0, 64, 0)
-        make = Maker(examples, schedule, PRESETS["default"], 0, 1)
-        if cache == "ram":
-            make.read = RamCache(examples)
-        steps = epochs * schedule.steps_per_pass
-        count = sum(len(batch) for batch in batches(make, 0, steps, 1))
-        seconds = time.process_time() - begun
-        rows.append(f"| {cache} | {epochs} | {count / seconds:.0f} |")
-    files = [
-        shard.stored("image", place) for shard, place in map(examples.pairs.sets[0].locate, range(count // epochs))
-    ]
+    """Pairs per CPU second that come out of the loader, from cold start to end; nothing is done with them.
+
+    The best of ``LOADS`` turns, beside decoding the same JPEGs and nothing else.
+    """
+    jobs = {("none", 1): 0.0, ("ram", 1): 0.0, ("ram", 5): 0.0}
+    decoding = 0.0
+    for _ in range(LOADS):
+        for (cache, epochs), best in jobs.items():
+            jobs[cache, epochs] = max(best, load(train, cache, epochs))
+        decoding = max(decoding, decode_only(train))
+    rows = [f"| {cache} | {epochs} | {rate:.0f} | {rate / decoding:.0%} |" for (cache, epochs), rate in jobs.items()]
+    return [*rows, f"| OpenCV decodes the JPEGs, nothing else | 1 | {decoding:.0f} | 100% |"]
+
+
+def load(train: Path, cache: str, epochs: int) -> float:
+    begun = time.process_time()
+    examples = gather(Pairs([train]), None, real_fraction=1, val_share=0.0, max_val=1, seed=0)
+    schedule = Schedule(len(examples.train[0]), 0, 64, 0)
+    make = Maker(examples, schedule, PRESETS["default"], 0, 1)
+    if cache == "ram":
+        make.read = RamCache(examples)
+    count = sum(len(batch) for batch in batches(make, 0, epochs * schedule.steps_per_pass, 1))
+    return count / (time.process_time() - begun)
+
+
+def decode_only(train: Path) -> float:
+    data = open_dataset(train)
+    files = [shard.stored("image", place) for shard, place in map(data.locate, range(len(data)))]
     begun = time.process_time()
     for file in files:
         cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR_RGB)
-    rows.append(f"| OpenCV decodes the JPEGs, nothing else | 1 | {len(files) / (time.process_time() - begun):.0f} |")
-    return rows
+    return len(files) / (time.process_time() - begun)
 
 
 def report(options, work: Path) -> str:
@@ -142,7 +154,12 @@ def report(options, work: Path) -> str:
     for row in quality(options, train, val, work):
         print(row, flush=True)
         lines.append(row)
-    lines += ["", "| --cache | epochs | pairs loaded per CPU second |", "|---|---|---|", *loading(train)]
+    lines += [
+        "",
+        "| --cache | epochs | pairs loaded per CPU second | of decoding |",
+        "|---|---|---|---|",
+        *loading(train),
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blurgen.training.augment import Numbers, apply, draw
+from blurgen.training.augment import DRAWS, Numbers, apply, draw
 from blurgen.training.params import PRESETS, AugmentParams
 
 DTYPES = (np.uint8, np.uint16, np.float32)
@@ -22,7 +22,7 @@ def example(shape=(70, 90), channels=3, dtype=np.uint8, seed=0):
 
 
 def changed(params, image, mask, seed):
-    numbers = draw(params, mask.shape, np.random.default_rng(seed))
+    numbers = draw(params, mask.shape, np.random.default_rng(seed).random(DRAWS))
     return numbers, *apply(numbers, image, mask)
 
 
@@ -50,7 +50,7 @@ def test_an_exact_window_holds_the_pixels_to_the_bit(dtype, channels):
 
 def test_every_place_of_a_window_is_drawn():
     rng, params = np.random.default_rng(0), AugmentParams(size="32x32")
-    places = {draw(params, (34, 33), rng).window[:2] for _ in range(200)}
+    places = {draw(params, (34, 33), rng.random(DRAWS)).window[:2] for _ in range(200)}
     assert places == {(top, left) for top in range(3) for left in range(2)}
 
 
@@ -92,7 +92,7 @@ def test_the_whole_example_is_averaged_where_it_shrinks():
 def test_the_drawn_area_is_that_share_of_the_example():
     params = AugmentParams(size="32x32", crop="scaled", crop_area_range=(0.25, 0.25))
     rng = np.random.default_rng(0)
-    windows = np.array([draw(params, (100, 200), rng).window for _ in range(300)])
+    windows = np.array([draw(params, (100, 200), rng.random(DRAWS)).window for _ in range(300)])
     assert (windows[:, 2:] == (50, 100)).all()
     assert windows[:, :2].min() == 0
     assert tuple(windows[:, :2].max(0)) == (50, 100)
@@ -146,7 +146,7 @@ def test_a_quarter_of_a_turn_is_a_quarter_turn():
 
 def test_magnified_twice_the_middle_half_is_seen():
     params = AugmentParams(size="40x40", crop="scaled", p_flip=0, scale_range=(2, 2))
-    assert draw(params, (40, 60), np.random.default_rng(0)).window == (10, 15, 20, 30)
+    assert draw(params, (40, 60), np.random.default_rng(0).random(DRAWS)).window == (10, 15, 20, 30)
 
 
 def test_a_map_is_its_steps_one_after_the_other():
@@ -155,7 +155,7 @@ def test_a_map_is_its_steps_one_after_the_other():
         size="40x50", crop="scaled", p_flip=1, rotate_deg_range=(30, 30), shear_deg_range=(20, 20),
         scale_range=(1.5, 1.5), shift_range=(0.1, 0.1),
     )  # fmt: skip
-    matrix = np.reshape(draw(params, (60, 100), np.random.default_rng(0)).affine, (2, 3))
+    matrix = np.reshape(draw(params, (60, 100), np.random.default_rng(0).random(DRAWS)).affine, (2, 3))
     for x, y in ((0, 0), (49, 0), (13, 37)):
         across, down = 24.5 - x, y - 19.5
         across += down * math.tan(math.radians(20))
@@ -269,7 +269,7 @@ def test_a_parameter_changes_only_what_it_is_about():
     few = AugmentParams(size="40x40")
     many = AugmentParams(size="40x40", p_turn=1, brightness=0.5, hue_deg=30, p_jpeg=1)
     for seed in range(20):
-        one, other = (draw(params, (64, 64), np.random.default_rng(seed)) for params in (few, many))
+        one, other = (draw(params, (64, 64), np.random.default_rng(seed).random(DRAWS)) for params in (few, many))
         assert (one.window, one.flip) == (other.window, other.flip)
         assert one.turns == 0 < other.turns
         assert 30 <= other.quality <= 95
@@ -279,7 +279,7 @@ def test_a_parameter_changes_only_what_it_is_about():
 def test_probabilities_are_kept():
     rng = np.random.default_rng(0)
     params = AugmentParams(p_flip=0.2, p_turn=0.3, p_jpeg=0.4)
-    drawn = [draw(params, (200, 200), rng) for _ in range(4000)]
+    drawn = [draw(params, (200, 200), rng.random(DRAWS)) for _ in range(4000)]
     for share, wanted in ((0.2, "flip"), (0.3, "turns"), (0.4, "quality")):
         assert abs(np.mean([bool(getattr(numbers, wanted)) for numbers in drawn]) - share) < 0.03
 

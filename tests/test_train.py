@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
 from blurgen.errors import ArgumentError, OutputError, ShardError, TrainingError  # noqa: E402
-from blurgen.training.memory import memory_advice  # noqa: E402
+from blurgen.training.explaining import explained  # noqa: E402
 from blurgen.training.params import PRESETS  # noqa: E402
 from blurgen.training.run import load_model  # noqa: E402
 from blurgen.training.session import Execution, train_model  # noqa: E402
@@ -236,10 +236,18 @@ def test_out_of_memory_says_which_flag_to_lower():
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("[..] can't allocate memory"),
     ):
-        with pytest.raises(TrainingError, match="--batch 16 and --crop 128x128"), memory_advice(PRESETS["default"]):
+        with pytest.raises(TrainingError, match="--batch 16 and --crop 128x128"), explained(PRESETS["default"]):
             raise error
-    with pytest.raises(RuntimeError, match="something else"), memory_advice(PRESETS["default"]):
+    with pytest.raises(RuntimeError, match="something else"), explained(PRESETS["default"]):
         raise RuntimeError("something else")
+
+
+def test_a_compiler_that_is_not_there_is_said(root, tmp_path):
+    options = ("--model", "unet-xs", "--crop", "32", "--steps", "1", "--device", "cpu", "--compile")
+    environment = {"CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled")}
+    done = blurgen(root, "shards", *options, "--out", tmp_path / "run", **environment)
+    assert done.returncode == 8, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("blurgen: error: --compile does not work here")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from blurgen.channels import by_fours
 from blurgen.targets import UNKNOWN
 from blurgen.training.params import AugmentParams
 
-_DRAWS = 17
+DRAWS = 17
+"""Numbers that ``draw`` takes."""
 _SHRINK = 1.5  # px of the example for one of the window; bilinear sampling leaves nothing out up to here
 _TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 _TO_YIQ[1:] -= _TO_YIQ[1:].mean(1, keepdims=True)  # grey has no colour, to the last digit
@@ -43,12 +44,12 @@ class Numbers(NamedTuple):
     """Of the JPEG compression; 0: none."""
 
 
-def draw(params: AugmentParams, shape: tuple[int, int], rng: np.random.Generator) -> Numbers:
-    """The numbers for an example of this ``shape`` (H, W).
+def draw(params: AugmentParams, shape: tuple[int, int], uniforms: np.ndarray) -> Numbers:
+    """The numbers for an example of this ``shape`` (H, W), from ``DRAWS`` uniform ones in [0, 1).
 
-    As many are drawn whatever ``params`` are, so that a parameter changes nothing but what it is about.
+    Each has its place whatever ``params`` are, so that a parameter changes nothing but what it is about.
     """
-    drawn = iter(rng.random(_DRAWS).tolist())
+    drawn = iter(uniforms.tolist())
     flip = next(drawn) < params.p_flip
     turned, turns = next(drawn) < params.p_turn, 1 + int(3 * next(drawn))
     place = next(drawn), next(drawn)

@@ -12,6 +12,8 @@ from hashlib import sha256
 
 import numpy as np
 
+from blurgen.training.augment import DRAWS
+
 SYNTHETIC, REAL = 0, 1
 _ORDER, _AUGMENT, _NOISE = 0, 1, 2  # what a generator is for: each has its own stream of numbers
 
@@ -52,9 +54,10 @@ class Schedule:
         kinds = [(SYNTHETIC, self.synthetic), (REAL, self.real)]
         return [pick for kind, count in kinds if count for pick in self._stretch(kind, count, int(first), int(end))]
 
-    def rng(self, pick: Pick) -> np.random.Generator:
-        """Where the augmentation of an example comes from."""
-        return _generator(self.seed, _AUGMENT, pick.kind, pick.round, pick.index)
+    def uniforms(self, pick: Pick) -> np.ndarray:
+        """What the augmentation of an example is drawn from: (DRAWS,) float64 in [0, 1)."""
+        count = self.real if pick.kind == REAL else self.synthetic
+        return _uniforms(self.seed, pick.kind, pick.round, count)[pick.index]
 
     def noise_seed(self, step: int, rank: int) -> int:
         """Seed of what the model itself draws in a step (dropout), and of the patches that are swapped."""
@@ -77,6 +80,12 @@ class Schedule:
 @lru_cache(maxsize=8)
 def _order(seed: int, kind: int, number: int, count: int) -> np.ndarray:
     return _generator(seed, _ORDER, kind, number).permutation(count)
+
+
+@lru_cache(maxsize=4)
+def _uniforms(seed: int, kind: int, number: int, count: int) -> np.ndarray:
+    """Those of all examples of a round: a generator for each example would cost as much as drawing and cutting."""
+    return _generator(seed, _AUGMENT, kind, number).random((count, DRAWS))
 
 
 def _generator(seed: int, *key: int) -> np.random.Generator:

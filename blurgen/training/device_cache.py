@@ -38,7 +38,7 @@ class DeviceMaker:
         picks = schedule.picks(step)
         own = picks[maker.rank :: maker.world]
         shape = tuple(self._masks.shape[1:])
-        drawn = [draw(maker.params.augment, shape, schedule.rng(pick)) for pick in own or picks[:1]]
+        drawn = [draw(maker.params.augment, shape, schedule.uniforms(pick)) for pick in own or picks[:1]]
         places = [pick.index for pick in own or picks[:1]]
         flat = np.stack([pixel_places(numbers, shape, place) for numbers, place in zip(drawn, places, strict=True)])
         index = torch.from_numpy(flat).to(self._masks.device, non_blocking=True)

@@ -50,7 +50,7 @@ class Maker:
 
     def _augmented(self, pick) -> Example:
         example = self.read(pick.kind, pick.index)
-        numbers = draw(self.params.augment, example.mask.shape, self.schedule.rng(pick))
+        numbers = draw(self.params.augment, example.mask.shape, self.schedule.uniforms(pick))
         return Example(*apply(numbers, example.image, example.mask))
 
     def _hardness(self, images: np.ndarray, masks: np.ndarray) -> torch.Tensor | None:

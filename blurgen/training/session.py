@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from blurgen.errors import ArgumentError, DependencyError, OutputError
+from blurgen.errors import ArgumentError, OutputError
 from blurgen.files import locked, make_folder, publish, sha256_file, sweep
 from blurgen.regions import default_cache
 from blurgen.sources.labelled import open_labelled
@@ -19,9 +19,9 @@ from blurgen.training import checkpoint
 from blurgen.training.batches import REAL, SYNTHETIC, Schedule
 from blurgen.training.checkpoint import Progress
 from blurgen.training.examples import Examples, Pairs, gather
+from blurgen.training.explaining import explained
 from blurgen.training.loader import Maker, RamCache, batches, default_workers
 from blurgen.training.loop import Fit, fit, train_step
-from blurgen.training.memory import memory_advice
 from blurgen.training.models import BlurModel, build_model
 from blurgen.training.optimizing import build_optimizer
 from blurgen.training.params import PRESETS, TrainingParams
@@ -158,13 +158,13 @@ def train_model(
         examples = _gather(shards, real, params, seed, shuffle_masks)
         facts = _facts(examples, seed, shuffle_masks, weights)
         config = RunConfig(**params.model_dump(), data=facts)
-        stack.enter_context(memory_advice(config))
+        stack.enter_context(explained(config))
         run = _put_together(out, config, examples, process, how, weights)
         make = _maker(run, how.cache)
         if not dry_run:
             _begin_or_resume(run, resume)
         begun = run.progress.step
-        forward = process.spread(_compiled(run.model) if how.compile else run.model)
+        forward = process.spread(torch.compile(run.model) if how.compile else run.model)
         end = min(begun + TRIAL_STEPS, run.total) if dry_run else run.total
         workers = default_workers() if how.workers is None else how.workers
         loader = batches(make, begun, end, workers, pin=process.device.type == "cuda" and how.cache != "gpu")
@@ -294,13 +294,6 @@ def _maker(run: Fit, cache: str) -> Callable:
 def _autocast(device: torch.device, amp: str) -> Callable:
     on = amp == "bf16" or (amp == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported())
     return partial(torch.autocast, device.type, torch.bfloat16) if on else nullcontext
-
-
-def _compiled(model: torch.nn.Module) -> torch.nn.Module:
-    try:
-        return torch.compile(model)
-    except Exception as error:
-        raise DependencyError(f"--compile does not work here ({type(error).__name__}); leave it out") from None
 
 
 def _summary(run: Fit, done: int, seconds: float) -> Summary:

@@ -94,6 +94,7 @@ FIGURES = {  # table in benchmarks/results -> what its rows look like in the REA
     "temperature": (r"^\| (?:contours, score|learned, learned|gradient, hand-made) \|.*$", 3),
     "synthesis": (r"^\| [^|]* \| \d+\.\d \| \d+\.\d \| \d+\.\d \| \d+% \|$", 6),
     "reader": (r"^\| (?:jpeg|raw) \| .*$", 9),
+    "training": (r"^\| (?:Laplacian|unet)[^|]* \| \d* \| \d* \|.*$", 4),
     "noise": (r"^\| [^|]* \| \d+ \| 0\.\d\d \(.*\) \|$", 3),
 }
 

@@ -182,6 +182,8 @@ def _print(found, dry_run: bool) -> None:
         lines += [("steps", f"{found.steps_done_now} of {found.steps} now, {found.seconds:.0f} s, {rate}")]
         if found.best:
             best = ", ".join(f"{name} {found.best[name]:.3f}" for name in ("auc", "ap") if found.best[name] is not None)
+            floor = found.best.get("laplacian_auc")
+            best += f" (auc of the Laplacian, which learns nothing: {floor:.3f})" if best and floor is not None else ""
             lines += [
                 (
                     "held out",

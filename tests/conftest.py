@@ -5,6 +5,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are here: sums in one order, in processes too
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw

@@ -27,14 +27,6 @@ TINY = PRESETS["default"].with_values(
 OPTIONS = ("--model", "unet-xs", "--crop", "32", "--batch", "4", "--epochs", "2", "--val", "0.25", "--device", "cpu")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """24 pairs of 48 x 48 px of 4 photos."""

@@ -28,7 +28,7 @@ from blurgen.training.losses import draw_swaps, training_loss
 from blurgen.training.optimizing import lr_at, set_lr
 from blurgen.training.processes import Process
 from blurgen.training.run import BEST_NAME, CHECKPOINT_NAME, CONFIG_KEY, METRICS_NAME, RunConfig, config_text
-from blurgen.training.validating import validate
+from blurgen.training.validating import baseline_auc, validate
 from blurgen.training.watching import Watching
 from blurgen.training.weights import write_safetensors
 
@@ -129,6 +129,10 @@ def end_epoch(run: Fit) -> None:
     progress.epoch += 1
     row = {"step": progress.step, "epoch": progress.epoch, "loss": progress.loss_sum / max(1, progress.loss_count)}
     row |= {"lr": lr_at(progress.step - 1, run.total, run.config.optimizer)} | scores
+    if progress.rows:
+        row |= {name: value for name, value in progress.rows[0].items() if name == "laplacian_auc"}
+    else:
+        row |= baseline_auc(run.examples, run.process)
     progress.rows.append(row)
     progress.loss_sum, progress.loss_count = 0.0, 0
     loss = scores.get("val_loss")

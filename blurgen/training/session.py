@@ -18,6 +18,7 @@ from blurgen.sources.labelled import open_labelled
 from blurgen.training import checkpoint
 from blurgen.training.batches import REAL, SYNTHETIC, Schedule
 from blurgen.training.checkpoint import Progress
+from blurgen.training.device_cache import DeviceMaker
 from blurgen.training.examples import Examples, Pairs, gather
 from blurgen.training.explaining import explained
 from blurgen.training.loader import Maker, RamCache, batches, default_workers
@@ -285,8 +286,8 @@ def _maker(run: Fit, cache: str) -> Callable:
     if cache == "ram":
         make.read = RamCache(run.examples)
     elif cache == "gpu":
-        from blurgen.training.device_cache import DeviceMaker
-
+        if run.process.device.type != "cuda":
+            raise ArgumentError("--cache gpu needs a GPU to train on; use --cache ram")
         return DeviceMaker(make, run.examples, run.process.device)
     return make
 

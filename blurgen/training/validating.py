@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from blurgen.evaluation.detectors import laplacian
 from blurgen.evaluation.metrics import image_scores
 from blurgen.training.batches import REAL
 from blurgen.training.examples import Example, Examples
@@ -28,20 +29,38 @@ def validate(model: nn.Module, examples: Examples, process: Process, autocast) -
     """
     model.eval()
     row = {}
-    kinds = sorted((kind for kind in examples.held_out if len(examples.held_out[kind])), reverse=True)
-    for kind in kinds:
-        prefix = "synthetic_" if kind != REAL and REAL in kinds else ""
+    for prefix, kind in _held_out(examples):
         row |= {prefix + name: value for name, value in _scores(model, examples, kind, process, autocast).items()}
     model.train()
     return row
 
 
+def baseline_auc(examples: Examples, process: Process) -> dict[str, float | None]:
+    """AUC of the Laplacian, which learns nothing, on the examples that ``auc`` is about: what a model has to beat."""
+    for _, kind in _held_out(examples)[:1]:
+        aucs = [image_scores(laplacian(image), mask)[0] for image, mask in _own(examples, kind, process)]
+        defined = [auc for auc in aucs if not math.isnan(auc)]
+        total, count = process.sum([sum(defined), len(defined)])
+        return {"laplacian_auc": total / count if count else None}
+    return {}
+
+
+def _held_out(examples: Examples) -> list[tuple[str, int]]:
+    """What their scores' names begin with, and the kinds of examples that are held out, real photos first."""
+    kinds = sorted((kind for kind in examples.held_out if len(examples.held_out[kind])), reverse=True)
+    return [("synthetic_" if kind != REAL and REAL in kinds else "", kind) for kind in kinds]
+
+
+def _own(examples: Examples, kind: int, process: Process) -> Iterator[Example]:
+    """This process's share of the held-out examples."""
+    count = len(examples.held_out[kind])
+    return (examples.read_held_out(kind, index) for index in range(process.rank, count, process.world))
+
+
 @torch.inference_mode()
 def _scores(model: nn.Module, examples: Examples, kind: int, process: Process, autocast) -> dict:
     loss = weights = auc = ap = defined = 0.0
-    count = len(examples.held_out[kind])
-    own = (examples.read_held_out(kind, index) for index in range(process.rank, count, process.world))
-    for group in _groups(own):
+    for group in _groups(_own(examples, kind, process)):
         images, masks = (np.stack(parts) for parts in zip(*group, strict=True))
         with autocast():
             logits = model(to_inputs(images, process.device)).float()
@@ -55,7 +74,7 @@ def _scores(model: nn.Module, examples: Examples, kind: int, process: Process, a
                 auc, ap, defined = auc + scores[0], ap + scores[1], defined + 1
     loss, weights, auc, ap, defined = process.sum([loss, weights, auc, ap, defined])
     mean_of = {"val_loss": (loss, weights), "auc": (auc, defined), "ap": (ap, defined)}
-    return {name: total / over if over else None for name, (total, over) in mean_of.items()} | {"val_examples": count}
+    return {name: total / over if over else None for name, (total, over) in mean_of.items()}
 
 
 def _groups(examples: Iterator[Example]) -> Iterator[list[Example]]:

@@ -145,6 +145,18 @@ def _toml_lines(params: Params) -> list[str]:
     return lines
 
 
+def changed(params: Params, changes: dict[str, Any]) -> dict[str, Any]:
+    """The values of ``params`` with dotted keys changed, not yet validated. ValueError for a key of no section."""
+    values = params.model_dump(mode="json")
+    for key, value in changes.items():
+        section, _, name = key.rpartition(".")
+        holder = values.setdefault(section, {}) if section else values
+        if not isinstance(holder, dict):
+            raise ValueError(f'unknown key "{key}"; {suggest(section, known_keys(type(params), []))}')
+        holder[name] = value
+    return values
+
+
 def first_fault(kind: type[Params], error: ValidationError | RecursionError, advice: str) -> str:
     """The first thing that is wrong with values for ``kind``, by its dotted key, with what to do."""
     if isinstance(error, RecursionError):

@@ -17,7 +17,7 @@ from blurgen.fill import FillParams
 from blurgen.geometry import GeometryParams
 from blurgen.kernels import BlurParams
 from blurgen.masks import MaskParams
-from blurgen.params import Params, first_fault, known_keys, one_line, param, suggest, to_toml
+from blurgen.params import Params, changed, first_fault, one_line, param, suggest, to_toml
 from blurgen.proposals import ProposalParams
 from blurgen.shards.codecs import StorageParams
 from blurgen.sources.params import PhotoParams
@@ -58,14 +58,10 @@ class Recipe(Params):
 
     def with_values(self, changes: dict[str, Any], origin: str = "recipe") -> Recipe:
         """A copy with dotted keys changed, e.g. ``{"geometry.size": "240x320"}``; validated like any recipe."""
-        values = self.model_dump(mode="json")
-        for key, value in changes.items():
-            section, _, name = key.rpartition(".")
-            holder = values.setdefault(section, {}) if section else values
-            if not isinstance(holder, dict):
-                raise RecipeError(f'{origin}: unknown key "{key}"; {suggest(section, known_keys(Recipe, []))}')
-            holder[name] = value
-        return recipe_from(values, origin)
+        try:
+            return recipe_from(changed(self, changes), origin)
+        except ValueError as error:
+            raise RecipeError(f"{origin}: {error}") from None
 
     def to_toml(self) -> str:
         """TOML that reads back as this recipe, each parameter with its unit, range and meaning."""

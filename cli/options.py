@@ -54,6 +54,14 @@ PHOTO_OPTIONS = (
 )
 """Where the photos of a data set are that is there already: see ``open_photos``."""
 
+DEVICE_OPTION = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="auto: a GPU, if any.",
+)
+
 SHOWN = 10
 """How many quarantined photos are printed before the rest is only counted."""
 

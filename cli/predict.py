@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import click
 
-from blurgen_cli.options import count_of, json_option, print_json, printable, require_training, text_option
+from blurgen_cli.options import (
+    DEVICE_OPTION,
+    count_of,
+    json_option,
+    print_json,
+    printable,
+    require_training,
+    text_option,
+)
 
 
 @click.command()
@@ -20,13 +28,7 @@ from blurgen_cli.options import count_of, json_option, print_json, printable, re
 @click.option("--overlay", is_flag=True, help="Write NAME.overlay.jpg too: the photo with its map on it.")
 @click.option("--short-side", type=click.IntRange(32), help="Make larger photos so small first. [default: as they are]")
 @click.option("--tile", type=click.IntRange(32), help="Side of the tiles of large photos, px. [default: 1024 or more]")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="auto: a GPU, if any.",
-)
+@DEVICE_OPTION
 @click.option("--overwrite", is_flag=True, help="Replace maps that are there already.")
 @json_option
 def predict(photos, run, out, tta, form, overlay, short_side, tile, device, overwrite, as_json) -> None:

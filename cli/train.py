@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from blurgen_cli.options import add_options, count_of, json_option, print_json, printable, require_training, text_option
+from blurgen_cli.options import (
+    DEVICE_OPTION,
+    add_options,
+    count_of,
+    json_option,
+    print_json,
+    printable,
+    require_training,
+    text_option,
+)
 
 WHAT_OPTIONS = (
     text_option("--preset", default="default", show_default=True, metavar="NAME|FILE", help="Or a config.toml."),
@@ -32,19 +41,12 @@ REAL_OPTIONS = (
         "--real-blurred", type=click.Choice(["white", "black"]), help="What means blurred there: CUHK white, DUT black."
     ),
     text_option("--real-masks", metavar="NAME", help="The folder of the masks, if there are several."),
-    click.option(
-        "--real-fraction", type=float, default=1.0, show_default=True, help="Share of those photos that is used."
-    ),
+    click.option("--real-fraction", type=float, help="Share of those not held out that is trained on. [default: 1]"),
     click.option("--no-synthetic", is_flag=True, help="No shards: real photos alone, for comparison."),
 )
+REAL_NAMES = ("real", "real_blurred", "real_masks", "real_fraction")
 WHERE_OPTIONS = (
-    click.option(
-        "--device",
-        type=click.Choice(["auto", "cpu", "cuda"]),
-        default="auto",
-        show_default=True,
-        help="auto: a GPU, if any.",
-    ),
+    DEVICE_OPTION,
     click.option(
         "--amp", type=click.Choice(["auto", "bf16", "off"]), default="auto", show_default=True, help="bf16 rounding."
     ),
@@ -95,13 +97,14 @@ def train(shards, out, preset, resume, export_onnx, dry_run, as_json, **options)
     _check(shards, synthetic, options)
     from blurgen.training.session import Execution, Real, train_model
 
-    real = Real(*(options.pop(name) for name in ("real", "real_blurred", "real_masks", "real_fraction")))
+    root, polarity, masks, fraction = (options.pop(name) for name in REAL_NAMES)
+    real = Real(root, polarity, masks, 1.0 if fraction is None else fraction) if root else None
     weights, seed = options.pop("weights"), options.pop("seed")
     found = train_model(
         shards or (("shards",) if synthetic else ()),
         out,
         params,
-        real=real if real.root else None,
+        real=real,
         weights=weights,
         seed=seed,
         how=Execution(**options),
@@ -146,10 +149,8 @@ def _check(shards, synthetic: bool, options) -> None:
         raise ArgumentError("--no-synthetic goes without SHARDS; leave one of the two out")
     if not synthetic and not options["real"]:
         raise ArgumentError("--no-synthetic leaves nothing to train on; give --real DIR")
-    if not 0 < options["real_fraction"] <= 1:
-        raise ArgumentError(f"--real-fraction is {options['real_fraction']}: give a share above 0, 1 at most")
-    for name in ("real_blurred", "real_masks"):
-        if options[name] and not options["real"]:
+    for name in REAL_NAMES[1:]:
+        if options[name] is not None and not options["real"]:
             raise ArgumentError(f"--{name.replace('_', '-')} goes with --real DIR")
 
 
@@ -176,7 +177,7 @@ def _print(found, dry_run: bool) -> None:
         ("pairs", f"{found.pairs} to train on{real}, {found.held_out} of other photos held out"),
     ]
     if dry_run:
-        each = found.seconds / max(1, found.steps_done_now)
+        each = found.seconds / max(1, found.steps_done_now - 1)  # the first step is not timed
         lines += [("would train", f"{found.steps} steps, about {each * found.steps / 60:.1f} min without validation")]
     else:
         lines += [("steps", f"{found.steps_done_now} of {found.steps} now, {found.seconds:.0f} s, {rate}")]

@@ -15,23 +15,22 @@ from blurgen.training.run import RunConfig
 from blurgen.training.session import Execution, _maker, _put_together
 
 PARAMS = PRESETS["default"].with_values(
-    {"model": "vgg16-fcn", "augment.size": "32x32", "batch.size": 5, "batch.epochs": 1, "optimizer.lr": 1e-3}
+    {"augment.size": "32x32", "batch.size": 5, "batch.epochs": 1, "optimizer.lr": 1e-3}
 )
-"""A model without batch norm: several processes must come to what one comes to."""
 
 
-def main(shards: str, out: str) -> None:
+def main(model: str, shards: str, out: str) -> None:
     torch.set_num_threads(1)
     Path(out).mkdir(exist_ok=True)
     with joined("cpu") as process:
         pairs = Pairs([shards])
         examples = gather(pairs, None, real_fraction=1.0, val_share=0.25, max_val=100, seed=0)
-        config = RunConfig(**PARAMS.model_dump())
+        config = RunConfig(**PARAMS.with_values({"model": model}).model_dump())
         run = _put_together(Path(out), config, examples, process, Execution(amp="off"), None)
         make, seen = _maker(run, "none"), []
         read, make.read = make.read, lambda kind, index: seen.append(index) or read(kind, index)
         fit(run, process.spread(run.model), batches(make, 0, run.total, 0))
-        flat = torch.cat([value.reshape(-1) for value in run.model.state_dict().values()])
+        flat = torch.cat([value.reshape(-1).float() for value in run.model.state_dict().values()])
         everywhere, all_seen = [flat], [seen]
         if process.world > 1:
             everywhere = [torch.empty_like(flat) for _ in range(process.world)]

@@ -1,5 +1,7 @@
 """What batches hold: split by photo, half real, the same from every cache and for every process. Needs torch."""
 
+import shutil
+
 import numpy as np
 import pytest
 from helpers_shards import RECIPE, make, photo_crop, write_photos
@@ -7,11 +9,11 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from blurgen.errors import ArgumentError, SourceError, TrainingError  # noqa: E402
+from blurgen.errors import ArgumentError, PhotoError, SourceError, TrainingError  # noqa: E402
 from blurgen.sources.labelled import open_labelled  # noqa: E402
 from blurgen.training.batches import REAL, SYNTHETIC, Schedule  # noqa: E402
 from blurgen.training.device_cache import DeviceMaker  # noqa: E402
-from blurgen.training.examples import Pairs, gather  # noqa: E402
+from blurgen.training.examples import Pairs, check_real, gather  # noqa: E402
 from blurgen.training.loader import Maker, RamCache, batches, bytes_of  # noqa: E402
 from blurgen.training.params import PRESETS  # noqa: E402
 
@@ -77,12 +79,27 @@ def test_half_real_batches(shards, real):
 
 
 def test_a_fraction_of_the_real_photos_is_part_of_a_larger_one(real):
-    sides = []
-    for fraction in (0.25, 0.5, 1.0):
+    train, held_out = [], []
+    for fraction in (0.05, 0.5, 1.0):
         examples = gather(None, open_labelled(real, "white"), **(SPLIT | {"real_fraction": fraction}))
-        sides.append({*examples.train[REAL].tolist(), *examples.held_out[REAL].tolist()})
-    assert [len(side) for side in sides] == [2, 4, 8]
-    assert sides[0] < sides[1] < sides[2]
+        train.append({*examples.train[REAL].tolist()})
+        held_out.append({*examples.held_out[REAL].tolist()})
+    assert [len(side) for side in train] == [1, 3, 6]
+    assert train[0] < train[1] < train[2]
+    assert held_out[0] == held_out[1] == held_out[2]  # so that runs can be compared
+    assert train[2].isdisjoint(held_out[0])
+
+
+def test_real_masks_of_one_class_and_damaged_photos_are_found_at_once(real, tmp_path):
+    shutil.copytree(real, tmp_path / "real")
+    for path in (tmp_path / "real/gt").iterdir():
+        Image.new("L", (64, 64), 0).save(path)
+    with pytest.raises(TrainingError, match="every mask is all sharp"):
+        check_real(gather(None, open_labelled(tmp_path / "real", "white"), **SPLIT))
+    (tmp_path / "real/image/3.jpg").write_bytes((real / "image/3.jpg").read_bytes()[:300])
+    with pytest.raises(PhotoError, match=r"3\.jpg"):
+        check_real(gather(None, open_labelled(tmp_path / "real", "white"), **SPLIT))
+    check_real(gather(None, open_labelled(real, "white"), **SPLIT))
 
 
 def test_nothing_and_photos_of_another_kind_are_refused(shards, real, tmp_path):
@@ -120,8 +137,6 @@ def test_processes_share_a_batch(shards):
     parts = [Maker(examples, schedule, PARAMS, rank, 2)(0) for rank in range(2)]
     assert torch.equal(whole.images[0::2], parts[0].images)
     assert torch.equal(whole.images[1::2], parts[1].images)
-    idle = Maker(examples, schedule, PARAMS, 7, 8)(0)  # more processes than examples
-    assert (idle.masks == 128).all()
 
 
 @pytest.mark.parametrize("size", ["32x40", "40x40", "48x48"])

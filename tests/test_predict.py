@@ -17,7 +17,7 @@ from blurgen.errors import ArgumentError, ModelError, OutputError, SourceError, 
 from blurgen.training.maps import MapOptions, map_names, predict_files  # noqa: E402
 from blurgen.training.models import BlurModel, build_model  # noqa: E402
 from blurgen.training.predict import predict, tiles  # noqa: E402
-from blurgen.training.run import BEST_NAME, CONFIG_KEY, DataFacts, RunConfig, config_text  # noqa: E402
+from blurgen.training.run import BEST_NAME, CONFIG_KEY, DataFacts, RunConfig  # noqa: E402
 from blurgen.training.weights import write_safetensors  # noqa: E402
 
 
@@ -307,7 +307,7 @@ def run(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     tensors = build_model("unet-xs", 3).state_dict()
-    write_safetensors(folder / BEST_NAME, tensors, {CONFIG_KEY: config_text(config)})
+    write_safetensors(folder / BEST_NAME, tensors, {CONFIG_KEY: config.to_toml()})
     return folder
 
 

@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from helpers_shards import RECIPE, make, write_photos
+from helpers_shards import RECIPE, make, photo_crop, write_photos
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
@@ -18,7 +20,7 @@ from blurgen.errors import ArgumentError, OutputError, ShardError, TrainingError
 from blurgen.training.explaining import explained  # noqa: E402
 from blurgen.training.params import PRESETS  # noqa: E402
 from blurgen.training.run import load_model  # noqa: E402
-from blurgen.training.session import Execution, train_model  # noqa: E402
+from blurgen.training.session import Execution, Real, train_model  # noqa: E402
 from blurgen.training.weights import read_safetensors  # noqa: E402
 
 TINY = PRESETS["default"].with_values(
@@ -95,7 +97,7 @@ def test_a_preset_can_be_the_configuration_of_a_run(root, finished, tmp_path):
 
 def test_a_dry_run_writes_nothing(root, tmp_path):
     done = train(root, tmp_path / "run", dry_run=True)
-    assert done.steps_done_now == 3
+    assert done.steps_done_now == 4
     assert not (tmp_path / "run").exists()
 
 
@@ -124,6 +126,37 @@ def test_killed_and_resumed_it_ends_the_same_to_the_bit(root, finished, tmp_path
     names = ("metrics.jsonl", "config.toml", "curves.png")
     assert all((finished[0] / name).read_bytes() == (tmp_path / "run" / name).read_bytes() for name in names)
     assert not list((tmp_path / "run").glob(".blurgen-tmp-*"))
+
+
+def test_dropout_swapped_patches_and_momentum_resume_to_the_bit(root, tmp_path):
+    """The model's own noise hangs on the step, not on what a process drew before."""
+    changes = {"model": "gradient-unet", "loss.hard_weight": 2.0, "loss.swap_px": 8}
+    (tmp_path / "p.toml").write_text(TINY.with_values(changes | {"optimizer.kind": "sgd"}).to_toml())
+    arguments = ("shards", "--preset", tmp_path / "p.toml", "--steps", "4", "--checkpoint-every", "2", "--out")
+    assert blurgen(root, *arguments, tmp_path / "whole").returncode == 0
+    assert blurgen(root, *arguments, tmp_path / "run", BLURGEN_DIE_AT="published:last.pt").returncode == -signal.SIGKILL
+    resumed = blurgen(root, *arguments, tmp_path / "run", "--resume", "--json")
+    assert json.loads(resumed.stdout)["steps_done_now"] == 2, resumed.stderr
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "run"))
+
+
+def test_real_photos_with_half_of_each_batch_and_alone(root, tmp_path):
+    for name in ("image", "gt"):
+        (tmp_path / "real" / name).mkdir(parents=True)
+    half = np.zeros((64, 64), np.uint8)
+    half[:, :32] = 255
+    for index in range(4):
+        Image.fromarray(photo_crop(index)).save(tmp_path / f"real/image/{index}.jpg")
+        Image.fromarray(half).save(tmp_path / f"real/gt/{index}.png")
+    real = Real(tmp_path / "real", "white", fraction=0.5)
+    both = train(root, tmp_path / "both", real=real)
+    row = json.loads((tmp_path / "both/metrics.jsonl").read_text().splitlines()[-1])
+    assert both.real_photos == 2
+    assert {"val_loss", "auc", "ap", "synthetic_val_loss", "synthetic_auc", "synthetic_ap"} < row.keys()
+    alone = train_model([], tmp_path / "alone", TINY, real=real, how=Execution(device="cpu"))
+    assert (alone.pairs, alone.real_photos, alone.held_out) == (0, 2, 1)
+    config = load_model(tmp_path / "both")[1]
+    assert (config.data.real_fraction, len(config.data.real)) == (0.5, 64)
 
 
 def test_a_finished_run_has_nothing_left_to_do(root, finished):
@@ -171,8 +204,6 @@ def test_damaged_shards_are_found_once_and_again_when_they_change(root, tmp_path
 
 
 def test_images_of_different_kinds_are_refused(root, tmp_path):
-    from PIL import Image
-
     (tmp_path / "grey").mkdir()
     for path in sorted((root / "photos").iterdir()):
         Image.open(path).convert("L").save(tmp_path / "grey" / path.name)
@@ -254,7 +285,9 @@ def test_a_compiler_that_is_not_there_is_said(root, tmp_path):
         (("shards", "--real", "x"), 2, "--real-blurred"),
         (("--no-synthetic",), 2, "--real DIR"),
         (("shards", "--no-synthetic", "--real", "x", "--real-blurred", "white"), 2, "--no-synthetic"),
-        (("shards", "--real-fraction", "2"), 2, "real-fraction"),
+        (("shards", "--real-fraction", "0.5"), 2, "--real DIR"),
+        (("shards", "--real", "x", "--real-blurred", "white", "--real-fraction", "2"), 2, "real-fraction"),
+        (("shards", "--seed", "-1"), 2, "seed"),
         (("shards", "--cache", "gpu"), 2, "--cache gpu"),
         (("shards", "--device", "cuda"), 2, "--device cpu"),
         (("--export-onnx", "--out", "nowhere"), 10, "nowhere"),

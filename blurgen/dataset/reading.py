@@ -18,6 +18,7 @@ from blurgen.shards.reader import Shard
 from blurgen.synthesis import Pair
 
 MAX_OPEN_SHARDS = 250
+"""Shards that a data set keeps open, unless its ``max_open`` is set."""
 
 
 class Dataset:
@@ -34,6 +35,7 @@ class Dataset:
             raise ShardError(f"{folder}: this data set is not finished; {again(self.manifest)}")
         self._ends = list(accumulate(shard["pairs"] for shard in self.manifest["shards"]))
         self._open: dict[int, Shard] = {}
+        self.max_open = MAX_OPEN_SHARDS
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -97,7 +99,7 @@ class Dataset:
         shard = self._open.get(number)
         if shard is None:
             shard = self._open[number] = self.open_shard(number)
-            for first in list(self._open)[:-MAX_OPEN_SHARDS]:
+            for first in list(self._open)[: -self.max_open]:
                 self._open.pop(first, None)  # closed when nobody holds it: another thread may be reading from it
         return shard, place - (self._ends[number - 1] if number else 0)
 

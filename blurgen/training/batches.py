@@ -42,17 +42,24 @@ class Schedule:
         return -(-self._leading // self._share)
 
     @property
+    def examples_per_pass(self) -> int:
+        """Examples that a pass shows, real ones counted too."""
+        return self._leading * (2 if self.synthetic and self.real else 1)
+
+    @property
     def smallest_batch(self) -> int:
         """Examples of the smallest step."""
         return self._leading // self.steps_per_pass * (2 if self.synthetic and self.real else 1)
 
     def picks(self, step: int) -> list[Pick]:
         """The examples of a step, in their order."""
-        number, place = divmod(step, self.steps_per_pass)
-        bounds = np.arange(self.steps_per_pass + 1) * self._leading // self.steps_per_pass
-        first, end = number * self._leading + bounds[place], number * self._leading + bounds[place + 1]
         kinds = [(SYNTHETIC, self.synthetic), (REAL, self.real)]
-        return [pick for kind, count in kinds if count for pick in self._stretch(kind, count, int(first), int(end))]
+        return [pick for kind, count in kinds if count for pick in self._stretch(kind, count, *self._bounds(step))]
+
+    def size_of(self, step: int) -> int:
+        """Examples of a step."""
+        bounds = self._bounds(step)
+        return (bounds[1] - bounds[0]) * (2 if self.synthetic and self.real else 1)
 
     def uniforms(self, pick: Pick) -> np.ndarray:
         """What the augmentation of an example is drawn from: (DRAWS,) float64 in [0, 1)."""
@@ -62,6 +69,12 @@ class Schedule:
     def noise_seed(self, step: int, rank: int) -> int:
         """Seed of what the model itself draws in a step (dropout), and of the patches that are swapped."""
         return int(_generator(self.seed, _NOISE, step, rank).integers(2**63))
+
+    def _bounds(self, step: int) -> tuple[int, int]:
+        """Where a step begins and ends in the endless row of examples."""
+        number, place = divmod(step, self.steps_per_pass)
+        first, end = (at * self._leading // self.steps_per_pass for at in (place, place + 1))
+        return number * self._leading + first, number * self._leading + end
 
     @property
     def _leading(self) -> int:
@@ -98,8 +111,11 @@ def in_hash_order(names: list[bytes], seed: int) -> list[int]:
 
 
 def hold_out(names: list[bytes], share: float, seed: int) -> np.ndarray:
-    """(N,) bool: which examples are for validation: all those of ``share`` of the distinct names, one at least."""
+    """(N,) bool: which examples are for validation: all those of ``share`` of the distinct names.
+
+    At least one name is held out, and one is not; of a single name nothing is.
+    """
     distinct = sorted(set(names))
-    taken = -(-int(share * 1_000_000) * len(distinct) // 1_000_000) if share else 0
+    taken = min(-(-int(share * 1_000_000) * len(distinct) // 1_000_000), len(distinct) - 1) if share else 0
     chosen = {distinct[index] for index in in_hash_order(distinct, seed)[:taken]}
     return np.array([name in chosen for name in names], bool)

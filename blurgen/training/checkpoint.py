@@ -22,6 +22,8 @@ class Progress:
     """Plain numbers of a run: ``step`` steps are done, ``rows`` are the lines of metrics.jsonl so far."""
 
     step: int = 0
+    saved: int = 0
+    """The step of the last checkpoint."""
     epoch: int = 0
     best_loss: float | None = None
     stagnant: int = 0

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from blurgen.engines import is_quiet
 from blurgen.errors import ArgumentError, TrainingError
-from blurgen.targets import UNKNOWN
 from blurgen.training.augment import Numbers, draw
 from blurgen.training.batches import REAL, SYNTHETIC
 from blurgen.training.examples import Examples
-from blurgen.training.loader import Batch, Maker, bytes_of
+from blurgen.training.loader import Batch, Maker, bytes_of, default_workers
 from blurgen.training.params import TrainingParams
 
 
@@ -24,37 +26,41 @@ class DeviceMaker:
         self._maker = maker
         count = len(examples.train[SYNTHETIC])
         first = examples.read(SYNTHETIC, 0)
-        self._images = torch.empty(
-            (count, *first.image.shape), dtype=torch.from_numpy(first.image).dtype, device=device
-        )
+        self._dtype = torch.from_numpy(first.image).dtype
+        stored = torch.int16 if self._dtype == torch.uint16 else self._dtype  # torch indexes less than it can hold
+        self._images = torch.empty((count, *first.image.shape), dtype=stored, device=device)
         self._masks = torch.empty((count, *first.mask.shape), dtype=torch.uint8, device=device)
-        for index in tqdm(range(count), desc="to the GPU", unit="pair", disable=is_quiet(True)):
-            example = examples.read(SYNTHETIC, index)
-            self._images[index] = torch.from_numpy(example.image)
-            self._masks[index] = torch.from_numpy(example.mask)
+        with ThreadPoolExecutor(default_workers()) as pool:
+            found = pool.map(partial(examples.read, SYNTHETIC), range(count))
+            bar = tqdm(found, total=count, desc="to the GPU", unit="pair", disable=is_quiet(True))
+            for index, example in enumerate(bar):
+                self._images[index] = torch.from_numpy(example.image).view(stored)
+                self._masks[index] = torch.from_numpy(example.mask)
 
     def __call__(self, step: int) -> Batch:
-        maker, schedule = self._maker, self._maker.schedule
-        picks = schedule.picks(step)
-        own = picks[maker.rank :: maker.world]
-        shape = tuple(self._masks.shape[1:])
-        drawn = [draw(maker.params.augment, shape, schedule.uniforms(pick)) for pick in own or picks[:1]]
-        places = [pick.index for pick in own or picks[:1]]
-        flat = np.stack([pixel_places(numbers, shape, place) for numbers, place in zip(drawn, places, strict=True)])
-        index = torch.from_numpy(flat).to(self._masks.device, non_blocking=True)
-        masks = self._masks.reshape(-1)[index]
-        if not own:
-            masks.fill_(UNKNOWN)
-        return Batch(self._images.reshape(-1, self._images.shape[-1])[index], masks, None)
+        params, schedule, shape = self._maker.params.augment, self._maker.schedule, tuple(self._masks.shape[1:])
+        picks = self._maker.own_picks(step)
+        drawn = [draw(params, shape, schedule.uniforms(pick)) for pick in picks]
+        walks = [walk(numbers, shape, pick.index) for numbers, pick in zip(drawn, picks, strict=True)]
+        device = self._masks.device
+        first, down, right = torch.tensor(walks, device=device).T[:, :, None, None]
+        rows, columns = (torch.arange(side, device=device) for side in params.shape)
+        index = first + down * rows[:, None] + right * columns
+        images = self._images.reshape(-1, self._images.shape[-1])[index]
+        return Batch(images.view(self._dtype), self._masks.reshape(-1)[index], None)
 
 
-def pixel_places(numbers: Numbers, shape: tuple[int, int], place: int) -> np.ndarray:
-    """(h, w) int64: where the pixels of a window lie in a row of all pixels of all examples, this being the one at
-    ``place``. ``shape`` is that of an example."""
+def walk(numbers: Numbers, shape: tuple[int, int], place: int) -> tuple[int, int, int]:
+    """How a window goes through a row of all pixels of all examples of a ``shape``, this one being at ``place``:
+    where its first pixel lies, and how far it is from there to the one below and to the one on the right."""
     top, left, height, width = numbers.window
-    rows, columns = np.arange(top, top + height), np.arange(left, left + width)
-    found = (place * shape[0] + rows[:, None]) * shape[1] + (columns[::-1] if numbers.flip else columns)
-    return np.ascontiguousarray(np.rot90(found, numbers.turns))
+    first, down, right = (place * shape[0] + top) * shape[1] + left, shape[1], 1
+    if numbers.flip:
+        first, right = first + width - 1, -1
+    for _ in range(numbers.turns):  # counter-clockwise: what was the last column becomes the first row
+        first, down, right = first + right * (width - 1), -right, down
+        height, width = width, height
+    return first, down, right
 
 
 def _check(params: TrainingParams, examples: Examples, device: torch.device) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import resource
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from blurgen.channels import FULL_SCALE
 from blurgen.dataset import Dataset, open_dataset
+from blurgen.dataset.reading import MAX_OPEN_SHARDS
+from blurgen.engines import is_quiet
 from blurgen.errors import ArgumentError, ShardError, SourceError, TrainingError
 from blurgen.sources.labelled import Labelled
 from blurgen.targets import BLURRED, UNKNOWN
 from blurgen.training.batches import REAL, SYNTHETIC, hold_out, in_hash_order
+
+MANY_FILES = 4096
 
 
 class Example(NamedTuple):
@@ -32,6 +38,8 @@ class Pairs:
 
     def __init__(self, folders: Sequence[str | Path]) -> None:
         self.sets: list[Dataset] = [open_dataset(folder) for folder in folders]
+        for data in self.sets:  # in random order a shard that was closed is wanted again at once
+            data.max_open = _room_for_files() // len(self.sets)
         self._ends = np.cumsum([len(data) for data in self.sets])
         tables = [self._table(data) for data in self.sets]
         self.photos: list[bytes] = [photo for table in tables for photo in table["photo_sha256"].tolist()]
@@ -91,16 +99,17 @@ class Examples:
     def read(self, kind: int, index: int) -> Example:
         """Example ``index`` of those to train on, by kind."""
         number = int(self.train[kind][index])
-        found = self._get(kind, number)
+        found = self.get(kind, number)
         if self.shuffled is None:
             return found
-        return Example(found.image, self._get(kind, int(self.shuffled[index])).mask)
+        return Example(found.image, self.get(kind, int(self.shuffled[index])).mask)
 
     def read_held_out(self, kind: int, index: int) -> Example:
         """Example ``index`` of those held out, by kind."""
-        return self._get(kind, int(self.held_out[kind][index]))
+        return self.get(kind, int(self.held_out[kind][index]))
 
-    def _get(self, kind: int, number: int) -> Example:
+    def get(self, kind: int, number: int) -> Example:
+        """Example ``number`` of all of a kind."""
         if kind == SYNTHETIC:
             return self.pairs[number]
         image, mask = self.real.read(number)
@@ -126,7 +135,8 @@ def gather(
     """Split by photo what there is to train on.
 
     Which photos are held out hangs on their sha256 (real ones: on their names) and the seed alone, so runs on several
-    recipes of the same photos hold out the same ones. Of the real photos ``real_fraction`` is used, chosen likewise.
+    recipes of the same photos hold out the same ones. Of the real photos that are not held out ``real_fraction`` is
+    trained on, chosen likewise: a smaller fraction is a part of a larger one.
 
     Raises
     ------
@@ -136,44 +146,64 @@ def gather(
         All masks are of one class.
     """
     train, held_out = {}, {}
-    for kind, names in ((SYNTHETIC, pairs and pairs.photos), (REAL, real and _used(real, real_fraction, seed))):
-        if names:
-            train[kind], held_out[kind] = _split(names, val_share, max_val, seed)
+    if pairs:
+        train[SYNTHETIC], held_out[SYNTHETIC] = _split(pairs.photos, val_share, max_val, seed)
+    if real:
+        names = [name.encode() for name in real.names]
+        rest, held_out[REAL] = _split(names, val_share, max_val, seed)
+        train[REAL] = _part(names, rest, real_fraction, seed)
     if not train:
         raise ArgumentError("nothing to train on: give folders of shards, or --real")
-    _refuse_one_class(pairs, train)
+    if pairs and not real:
+        _refuse_one_class(pairs.blurred_shares[train[SYNTHETIC]])
     _fit_together(pairs, real)
     kind = (pairs.channels, pairs.dtype) if pairs else (3, "uint8")
     shuffled = _derangement(train[SYNTHETIC], seed) if shuffle_masks else None
     return Examples(pairs, real, train, held_out, *kind, shuffled)
 
 
-def _used(real: Labelled, fraction: float, seed: int) -> dict[int, bytes]:
-    """Numbers and names of the real photos that are used."""
-    names = [name.encode() for name in real.names]
-    count = max(1, round(fraction * len(names)))
-    return {index: names[index] for index in sorted(in_hash_order(names, seed)[:count])}
-
-
-def _split(names: list[bytes] | dict[int, bytes], share: float, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    numbers, names = (list(names), list(names.values())) if isinstance(names, dict) else (range(len(names)), names)
-    numbers, chosen = np.asarray(numbers), hold_out(names, share, seed)
-    if chosen.all():
+def _split(names: list[bytes], share: float, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the examples to train on, and of those held out, ``most`` of them at most."""
+    chosen = hold_out(names, share, seed)
+    if share and not chosen.any():
         raise ArgumentError("only one photo, so none can be held out; use more photos, or --val 0")
-    held_out = numbers[chosen]
-    picked = np.unique(np.linspace(0, len(held_out) - 1, min(most, len(held_out))).round().astype(int))
-    return numbers[~chosen], held_out[picked] if len(held_out) else held_out
+    held_out = np.flatnonzero(chosen)
+    picked = np.linspace(0, max(0, len(held_out) - 1), min(most, len(held_out))).round().astype(int)
+    return np.flatnonzero(~chosen), held_out[picked]
 
 
-def _refuse_one_class(pairs: Pairs | None, train: dict[int, np.ndarray]) -> None:
-    if pairs is None or REAL in train:
-        return
-    shares = pairs.blurred_shares[train[SYNTHETIC]]
-    for value, word in ((0, "sharp"), (1, "blurred")):
-        if (shares == value).all():
-            raise TrainingError(
-                f"every mask is all {word}: nothing can be learned; use another recipe (mask.p_all_...)"
-            )
+def _part(names: list[bytes], numbers: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """``fraction`` of ``numbers``, one at least, in ascending order."""
+    order = in_hash_order([names[number] for number in numbers], seed)
+    return np.sort(numbers[order[: max(1, round(fraction * len(numbers)))]])
+
+
+def _refuse_one_class(shares: Iterable[float]) -> None:
+    """Raise TrainingError if all examples, by their blurred shares, are of one class. Looks no farther than it must."""
+    seen = set()
+    for share in shares:
+        seen.add(share if share in (0, 1) else None)
+        if len(seen) > 1 or None in seen:
+            return
+    word = "blurred" if seen == {1} else "sharp"
+    raise TrainingError(f"every mask is all {word}: nothing can be learned; use other masks, or another recipe")
+
+
+def check_real(examples: Examples) -> None:
+    """Read every real photo and mask that is used, once, so that none of them ends a run that is hours old.
+
+    Raises PhotoError or SourceError for one that can't be used, TrainingError where all masks are of one class.
+    """
+    numbers = np.concatenate([examples.train[REAL], examples.held_out[REAL]])
+    bar = tqdm(numbers, desc="real photos", unit="photo", disable=is_quiet(True))
+    shares = [_blurred_share(examples.get(REAL, int(number)).mask) for number in bar]
+    if examples.pairs is None:
+        _refuse_one_class(shares[: len(examples.train[REAL])])
+
+
+def _blurred_share(mask: np.ndarray) -> float:
+    known = mask != UNKNOWN
+    return float((mask[known] == BLURRED).mean()) if known.any() else 0.0
 
 
 def _fit_together(pairs: Pairs | None, real: Labelled | None) -> None:
@@ -190,3 +220,12 @@ def _derangement(train: np.ndarray, seed: int) -> np.ndarray:
     partner = np.empty(len(train), int)
     partner[order] = order[np.roll(np.arange(len(order)), 1)]
     return train[partner]
+
+
+def _room_for_files() -> int:
+    """How many files may be open for data, after asking for as many as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, MANY_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(MAX_OPEN_SHARDS, wanted - 100)

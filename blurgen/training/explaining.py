@@ -21,7 +21,7 @@ def explained(params: TrainingParams) -> Iterator[None]:
     except BlurgenError:
         raise
     except Exception as error:
-        if _is_memory(error):
+        if is_out_of_memory(error):
             raise TrainingError(
                 f"out of memory with {params.model} at --batch {params.batch.size} and --crop {params.augment.size}; "
                 "lower one of them, use a smaller --model, or less --cache"
@@ -31,7 +31,8 @@ def explained(params: TrainingParams) -> Iterator[None]:
         raise
 
 
-def _is_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Of the accelerator or of the machine: torch says the latter by a plain RuntimeError."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error).lower()

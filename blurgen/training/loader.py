@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from blurgen.errors import TrainingError
-from blurgen.targets import UNKNOWN
 from blurgen.training.augment import apply, draw
-from blurgen.training.batches import SYNTHETIC, Schedule
+from blurgen.training.batches import SYNTHETIC, Pick, Schedule
 from blurgen.training.examples import Example, Examples
 from blurgen.training.params import TrainingParams
 from blurgen.training.saliency import hard_weight, saliency_map
@@ -40,15 +41,15 @@ class Maker:
         self.read: Callable[[int, int], Example] = examples.read
 
     def __call__(self, step: int) -> Batch:
-        picks = self.schedule.picks(step)
-        own = picks[self.rank :: self.world]
-        found = [self._augmented(pick) for pick in own or picks[:1]]
+        found = [self._augmented(pick) for pick in self.own_picks(step)]
         images, masks = (np.stack(parts) for parts in zip(*found, strict=True))
-        if not own:  # fewer examples than processes: one that counts for nothing
-            masks[:] = UNKNOWN
         return Batch(torch.from_numpy(images), torch.from_numpy(masks), self._hardness(images, masks))
 
-    def _augmented(self, pick) -> Example:
+    def own_picks(self, step: int) -> list[Pick]:
+        """This process's share of the examples of a step."""
+        return self.schedule.picks(step)[self.rank :: self.world]
+
+    def _augmented(self, pick: Pick) -> Example:
         example = self.read(pick.kind, pick.index)
         numbers = draw(self.params.augment, example.mask.shape, self.schedule.uniforms(pick))
         return Example(*apply(numbers, example.image, example.mask))
@@ -87,12 +88,13 @@ def _pinned(batch: Batch) -> Batch:
 
 
 def default_workers() -> int:
-    """Threads that keep a model fed: all cores but one, eight at most."""
-    return max(1, min(8, len(os.sched_getaffinity(0)) - 1))
+    """Threads that keep a model fed: this process's share of the cores but one, eight at most."""
+    cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return max(1, min(8, cores - 1))
 
 
 class RamCache:
-    """Keeps every example, decoded, once it was read."""
+    """Keeps every pair, decoded, once it was read. Real photos, whose sizes nobody knows beforehand, are read again."""
 
     def __init__(self, examples: Examples) -> None:
         needed, free = bytes_of(examples), _free_memory()
@@ -105,7 +107,9 @@ class RamCache:
     def __call__(self, kind: int, index: int) -> Example:
         kept = self._kept.get((kind, index))
         if kept is None:
-            kept = self._kept[kind, index] = self._read(kind, index)
+            kept = self._read(kind, index)
+            if kind == SYNTHETIC:
+                self._kept[kind, index] = kept
         return kept
 
 
@@ -118,4 +122,9 @@ def bytes_of(examples: Examples) -> int:
 
 
 def _free_memory() -> int:
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Bytes that can be had, those that only hold copies of files counted too."""
+    try:
+        found = re.search(rb"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_bytes())
+    except OSError:
+        found = None
+    return int(found[1]) * 1024 if found else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -27,10 +27,13 @@ from blurgen.training.loader import Batch
 from blurgen.training.losses import draw_swaps, training_loss
 from blurgen.training.optimizing import lr_at, set_lr
 from blurgen.training.processes import Process
-from blurgen.training.run import BEST_NAME, CHECKPOINT_NAME, CONFIG_KEY, METRICS_NAME, RunConfig, config_text
+from blurgen.training.run import BEST_NAME, CHECKPOINT_NAME, CONFIG_KEY, METRICS_NAME, RunConfig
 from blurgen.training.validating import baseline_auc, validate
 from blurgen.training.watching import Watching
 from blurgen.training.weights import write_safetensors
+
+LEAST_BETWEEN_CHECKPOINTS = 50
+"""Steps: where epochs are shorter, not each of them ends with a checkpoint."""
 
 CHECK_EVERY = 10
 """Steps after which the loss is looked at. A GPU must finish its work for it, so not after each."""
@@ -49,15 +52,25 @@ class Fit:
     schedule: Schedule
     process: Process
     autocast: Callable
-    total: int
     checkpoint_every: int
     watch: Watching
     fresh: tuple[str, ...] = ()
     waited: float = 0.0
+    """Seconds without a batch."""
+    trained: float = 0.0
+    """Seconds in which steps were made, those without a batch too."""
+    shown: int = 0
+    """Examples of all processes in these."""
 
     @property
     def steps_per_epoch(self) -> int:
+        """Steps between validations."""
         return self.config.batch.steps_per_epoch or self.schedule.steps_per_pass
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole run."""
+        return self.config.batch.steps or self.config.batch.epochs * self.steps_per_epoch
 
 
 def fit(run: Fit, forward: nn.Module, loader: Iterator[Batch]) -> None:
@@ -67,25 +80,29 @@ def fit(run: Fit, forward: nn.Module, loader: Iterator[Batch]) -> None:
     recent = torch.zeros(2, dtype=torch.float64, device=run.process.device)  # sum and count of losses not yet looked at
     with _bar(run) as bar:
         while progress.step < run.total and not progress.finished:
-            before = time.perf_counter()
+            begun = time.perf_counter()
             batch = next(loader)
-            run.waited += time.perf_counter() - before
+            run.waited += time.perf_counter() - begun
             set_lr(run.optimizer, lr_at(progress.step, run.total, params.optimizer))
             loss = train_step(run, forward, batch)
             recent += torch.stack([loss.detach().double(), torch.ones_like(loss, dtype=torch.float64)])
+            bar.update(run.schedule.size_of(progress.step))
+            run.shown += run.schedule.size_of(progress.step)
             progress.step += 1
-            bar.update(params.batch.size)
             ends = progress.step % run.steps_per_epoch == 0 or progress.step == run.total
-            saves = ends or progress.step % run.checkpoint_every == 0
-            if saves or progress.step % CHECK_EVERY == 0:
+            since = progress.step - progress.saved
+            saves = since >= run.checkpoint_every or (ends and since >= LEAST_BETWEEN_CHECKPOINTS)
+            if ends or saves or progress.step % CHECK_EVERY == 0:
                 _look(run, recent, bar)
+            run.trained += time.perf_counter() - begun
             if ends:
                 end_epoch(run)
-            if saves and run.process.leads:
+            if saves:
                 save(run)
     progress.finished = True
-    if run.process.leads:
-        save(run)
+    save(run)
+    if run.process.leads and progress.rows:
+        run.watch(progress.rows, last=True)
 
 
 def train_step(run: Fit, forward: nn.Module, batch: Batch) -> torch.Tensor:
@@ -125,6 +142,7 @@ def _look(run: Fit, recent: torch.Tensor, bar: tqdm) -> None:
 def end_epoch(run: Fit) -> None:
     """Validate, keep the best weights, and see whether to stop."""
     progress = run.progress
+    run.process.share_buffers(run.model)
     scores = validate(run.model, run.examples, run.process, run.autocast)
     progress.epoch += 1
     row = {"step": progress.step, "epoch": progress.epoch, "loss": progress.loss_sum / max(1, progress.loss_count)}
@@ -143,31 +161,26 @@ def end_epoch(run: Fit) -> None:
     if better:
         progress.best_loss = loss
         if run.process.leads:
-            tensors = {name: value.cpu().contiguous() for name, value in run.model.state_dict().items()}
-            write_safetensors(run.out / BEST_NAME, tensors, {CONFIG_KEY: config_text(run.config)})
+            write_safetensors(run.out / BEST_NAME, run.model.state_dict(), {CONFIG_KEY: run.config.to_toml()})
     progress.finished = bool(run.config.batch.patience) and progress.stagnant >= run.config.batch.patience
     if run.process.leads:
-        write_metrics(run)
-
-
-def write_metrics(run: Fit) -> None:
-    """metrics.jsonl and what is drawn from it."""
-    lines = "".join(json.dumps(row) + "\n" for row in run.progress.rows)
-    publish(run.out / METRICS_NAME, lines.encode())
-    run.watch(run.progress.rows)
+        lines = "".join(json.dumps(row) + "\n" for row in progress.rows)
+        publish(run.out / METRICS_NAME, lines.encode())
+        run.watch(progress.rows)
 
 
 def save(run: Fit) -> None:
-    """The checkpoint."""
-    checkpoint.save(run.out / CHECKPOINT_NAME, config_text(run.config), run.model, run.optimizer, run.progress)
+    """The checkpoint, by the leading process."""
+    run.progress.saved = run.progress.step
+    if run.process.leads:
+        checkpoint.save(run.out / CHECKPOINT_NAME, run.config.to_toml(), run.model, run.optimizer, run.progress)
 
 
 @contextmanager
 def _bar(run: Fit) -> Iterator[tqdm]:
     """Examples done, their rate, the loss, and how long it will take."""
-    size = run.config.batch.size
     quiet = is_quiet(True) or not run.process.leads
-    with tqdm(
-        total=run.total * size, initial=run.progress.step * size, desc="train", unit="pair", disable=quiet
-    ) as bar:
+    each = run.schedule.examples_per_pass / run.schedule.steps_per_pass
+    total, done = (round(steps * each) for steps in (run.total, run.progress.step))
+    with tqdm(total=total, initial=done, desc="train", unit="pair", disable=quiet) as bar:
         yield bar

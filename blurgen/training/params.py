@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from blurgen.errors import ArgumentError
-from blurgen.params import Interval, Params, first_fault, param, suggest, to_toml
+from blurgen.params import Interval, Params, changed, first_fault, param, suggest, to_toml
 
 MODEL_NAMES = (
     "unet-s",
@@ -115,11 +115,10 @@ class TrainingParams(Params):
 
     def with_values(self, changes: dict, origin: str = "options") -> TrainingParams:
         """A copy with dotted keys changed, e.g. ``{"batch.size": 8}``; validated."""
-        values = self.model_dump(mode="json")
-        for key, value in changes.items():
-            section, _, name = key.rpartition(".")
-            (values[section] if section else values)[name] = value
-        return training_from(values, origin)
+        try:
+            return training_from(changed(self, changes), origin)
+        except ValueError as error:
+            raise ArgumentError(f"{origin}: {error}") from None
 
     def to_toml(self) -> str:
         """TOML that reads back as these parameters."""
@@ -143,7 +142,7 @@ PRESETS = {
         name="alvarez-gila-2019",
         model="deeplabv3-resnet101",
         optimizer=OptimizerParams(kind="adam", lr=1e-5, weight_decay=5e-4, schedule="constant", warmup_share=0.0),
-        batch=BatchParams(size=18, epochs=500, steps_per_epoch=40, patience=20),
+        batch=BatchParams(size=18, epochs=500, steps_per_epoch=40, patience=20, val_share=0.2),
         augment=AugmentParams(
             size="224x224",
             crop="scaled",
@@ -160,7 +159,8 @@ PRESETS = {
         ),
     ),
     # Ma et al. 2016, section 4.1: no augmentation, whole images. Its eq. 1 is a sum over pixels, but a rate of 2^-10
-    # makes sense for a mean only, which is taken here.
+    # makes sense for a mean only, which is taken here. It keeps the last weights, here
+    # those of the lowest validation loss are kept.
     "ma-2016": TrainingParams(
         name="ma-2016",
         model="vgg16-fcn",

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from blurgen.channels import FULL_SCALE, by_fours
 from blurgen.errors import ArgumentError, ModelError, TrainingError
 from blurgen.evaluation.detectors import RED_GREEN_BLUE
+from blurgen.training.explaining import is_out_of_memory
 from blurgen.training.inputs import to_inputs
 from blurgen.training.models import BlurModel
 
@@ -68,7 +69,7 @@ def predict(
         for down, right in VIEWS[tta]:  # each view adds to the same view of the map
             _add(model, small[::down, ::right], total[::down, ::right], side)
     except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise TrainingError(f"out of memory with tiles of {side} px: lower --tile") from None
     if not np.isfinite(total).all():
@@ -157,8 +158,3 @@ def _enlarged(blur_map: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         return blur_map
     values = torch.from_numpy(blur_map)[None, None]
     return F.interpolate(values, shape, mode="bilinear", align_corners=True)[0, 0].numpy()
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Of the accelerator or of the machine: torch says the latter by a plain RuntimeError."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,10 +11,13 @@ from datetime import timedelta
 import torch
 from torch import distributed, nn
 
-from blurgen.errors import ArgumentError
+from blurgen.errors import ArgumentError, BlurgenError
 
 TIMEOUT = timedelta(minutes=10)
-"""The longest that a process waits for another one."""
+"""The longest that a process waits for another one in the middle of a step."""
+
+PATIENCE = timedelta(hours=12)
+"""The longest that it waits while the one that leads looks at the data."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Process:
     rank: int
     world: int
     device: torch.device
+    patient: distributed.ProcessGroup | None = None
 
     @property
     def leads(self) -> bool:
@@ -45,10 +49,27 @@ class Process:
             value /= self.world
         return value
 
-    def wait(self) -> None:
-        """Until all processes are here."""
+    def led(self, work: Callable[[], None]) -> None:
+        """Let the leading process do ``work`` while the others wait; a BlurgenError of it is raised in all of them."""
+        error = None
+        if self.leads:
+            try:
+                work()
+            except BlurgenError as raised:
+                error = raised
         if self.world > 1:
-            distributed.barrier()
+            told = [error and (type(error), str(error))]
+            distributed.broadcast_object_list(told, group=self.patient)
+            if told[0] and not self.leads:
+                error = told[0][0](told[0][1])
+        if error:
+            raise error
+
+    def share_buffers(self, model: nn.Module) -> None:
+        """Give all processes the running statistics of the leading one, which are those that are stored."""
+        if self.world > 1:
+            for buffer in model.buffers():
+                distributed.broadcast(buffer, 0)
 
     def spread(self, model: nn.Module) -> nn.Module:
         """The model, with gradients averaged over all processes."""
@@ -67,9 +88,12 @@ def joined(device: str) -> Iterator[Process]:
     if world == 1:
         yield Process(0, 1, chosen)
         return
-    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=TIMEOUT)
+    cuda = chosen.type == "cuda"
+    if cuda:
+        torch.cuda.set_device(chosen)
+    distributed.init_process_group("nccl" if cuda else "gloo", timeout=TIMEOUT, device_id=chosen if cuda else None)
     try:
-        yield Process(rank, world, chosen)
+        yield Process(rank, world, chosen, distributed.new_group(timeout=PATIENCE, backend="gloo"))
     finally:
         distributed.destroy_process_group()
 

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, ValidationError
 
 from blurgen.errors import ModelError
-from blurgen.params import Params, first_fault, param, to_toml
+from blurgen.params import Params, first_fault, param
 from blurgen.training.models import BlurModel, build_model
 from blurgen.training.params import TrainingParams
 from blurgen.training.weights import load_strictly, read_safetensors
@@ -30,7 +30,8 @@ class DataFacts(Params):
     shards: list[str] = param([], "", "digest of each data set")
     pairs: int = param(0, "", "pairs trained on", low=0, high=10**12)
     held_out: int = param(0, "", "pairs of other photos, for validation", low=0, high=10**12)
-    real: str = param("", "", "sha256 over the photos and human masks trained on")
+    real: str = param("", "", "sha256 over all photos and human masks of the folder, and what means blurred there")
+    real_fraction: float = param(1.0, "", "share of these that was used, but for those held out", low=0, high=1)
     real_photos: int = param(0, "", "photos with human masks trained on", low=0, high=10**12)
     channels: int = param(3, "", "of the images", low=1, high=4096)
     dtype: Literal["uint8", "uint16", "float32"] = param("uint8", "", "of the images")
@@ -43,11 +44,6 @@ class RunConfig(TrainingParams):
     """All that decides the weights."""
 
     data: DataFacts = Field(default_factory=DataFacts)
-
-
-def config_text(config: RunConfig) -> str:
-    """config.toml."""
-    return to_toml(config)
 
 
 def parse_config(text: str, origin: str) -> RunConfig:

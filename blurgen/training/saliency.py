@@ -1,6 +1,6 @@
 """What catches the eye in an image, and where that disagrees with what is sharp (Zhang & Yan 2020, section 3.3).
 
-The paper takes a network's salient objects. Here: the spectral residual of Hou & Zhang 2007, 0.1 ms an image.
+The paper takes a network's salient objects. Here: the spectral residual of Hou & Zhang 2007.
 """
 
 from __future__ import annotations

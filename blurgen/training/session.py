@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+import cv2
 import torch
 
 from blurgen.errors import ArgumentError, OutputError
@@ -19,9 +20,9 @@ from blurgen.training import checkpoint
 from blurgen.training.batches import REAL, SYNTHETIC, Schedule
 from blurgen.training.checkpoint import Progress
 from blurgen.training.device_cache import DeviceMaker
-from blurgen.training.examples import Examples, Pairs, gather
+from blurgen.training.examples import Examples, Pairs, check_real, gather
 from blurgen.training.explaining import explained
-from blurgen.training.loader import Maker, RamCache, batches, default_workers
+from blurgen.training.loader import Batch, Maker, RamCache, batches, default_workers
 from blurgen.training.loop import Fit, fit, train_step
 from blurgen.training.models import BlurModel, build_model
 from blurgen.training.optimizing import build_optimizer
@@ -32,14 +33,16 @@ from blurgen.training.run import (
     CONFIG_NAME,
     DataFacts,
     RunConfig,
-    config_text,
 )
 from blurgen.training.verified import require_verified
 from blurgen.training.watching import Watching
 from blurgen.training.weights import load_pretrained
 
-TRIAL_STEPS = 3
-"""Steps that a dry run takes, to tell how long the rest would."""
+TRIAL_STEPS = 4
+"""Steps that a dry run takes, all but the first of them timed, to tell how long the rest would take."""
+
+
+CHOICES = {"device": ("auto", "cpu", "cuda"), "amp": ("auto", "bf16", "off"), "cache": ("none", "ram", "gpu")}
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,11 @@ class Real:
     polarity: str
     masks: str | None = None
     fraction: float = 1.0
-    """Share of them that is used."""
+    """Share of those that are not held out that is trained on."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction <= 1:
+            raise ArgumentError(f"--real-fraction is {self.fraction}: give a share above 0, 1 at most")
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,11 @@ class Execution:
     notes: str | Path | None = None
     """Folder where it is noted which data sets were verified; the cache of blurgen if not given."""
 
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ArgumentError(f"{name} is {getattr(self, name)!r:.40}: give one of {', '.join(known)}")
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -86,6 +98,7 @@ class Summary:
     steps: int
     steps_done_now: int
     seconds: float
+    """In which steps were made, without validation."""
     pairs_per_second: float
     waiting_share: float
     best: dict | None
@@ -148,16 +161,18 @@ def train_model(
         when the loss is no number or memory runs out.
     """
     out = Path(out)
+    if not 0 <= seed < 2**63:
+        raise ArgumentError(f"seed is {seed}: give a number from 0 to 2**63 - 1")
     with ExitStack() as stack:
         process = stack.enter_context(joined(how.device))
-        if process.leads and not dry_run:
-            stack.enter_context(_held(out, resume))
-        if process.leads:
-            for folder in shards:
-                require_verified(folder, Path(how.notes or default_cache()))
-        process.wait()
+        stack.enter_context(_single_threaded_cv2())
+        if not dry_run:
+            process.led(lambda: stack.enter_context(_held(out, resume)))
+        process.led(lambda: _verify(shards, how))
         examples = _gather(shards, real, params, seed, shuffle_masks)
-        facts = _facts(examples, seed, shuffle_masks, weights)
+        if real:
+            process.led(lambda: check_real(examples))
+        facts = _facts(examples, real, seed, shuffle_masks, weights)
         config = RunConfig(**params.model_dump(), data=facts)
         stack.enter_context(explained(config))
         run = _put_together(out, config, examples, process, how, weights)
@@ -169,18 +184,39 @@ def train_model(
         end = min(begun + TRIAL_STEPS, run.total) if dry_run else run.total
         workers = default_workers() if how.workers is None else how.workers
         loader = batches(make, begun, end, workers, pin=process.device.type == "cuda" and how.cache != "gpu")
-        started = time.perf_counter()
         try:
-            if dry_run:
-                for batch in loader:
-                    train_step(run, forward, batch)
-            else:
-                fit(run, forward, loader)
+            (_try if dry_run else fit)(run, forward, loader)
         finally:
             loader.close()
             run.watch.close()
-        done = end - begun if dry_run else run.progress.step - begun
-        return _summary(run, done, time.perf_counter() - started) if process.leads else None
+        return _summary(run, run.progress.step - begun) if process.leads else None
+
+
+def _try(run: Fit, forward: torch.nn.Module, loader: Iterator[Batch]) -> None:
+    """Take the steps of a dry run. The first one, which prepares much, is not timed."""
+    for number, batch in enumerate(loader):
+        begun = time.perf_counter()
+        train_step(run, forward, batch).item()  # on a GPU the step is over only now
+        if number:
+            run.trained += time.perf_counter() - begun
+            run.shown += run.schedule.size_of(run.progress.step)
+        run.progress.step += 1
+
+
+def _verify(shards: Sequence[str | Path], how: Execution) -> None:
+    for folder in shards:
+        require_verified(folder, Path(how.notes or default_cache()))
+
+
+@contextmanager
+def _single_threaded_cv2() -> Iterator[None]:
+    """Loader threads are enough: those of OpenCV would only be in their way. Put back afterwards."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _gather(shards: Sequence, real: Real | None, params: TrainingParams, seed: int, shuffle_masks: bool) -> Examples:
@@ -217,8 +253,6 @@ def _put_together(
     model = model.to(process.device, memory_format=torch.channels_last).train()
     _check_batches(model, schedule, process)
     optimizer = build_optimizer(model, config.optimizer)
-    epoch = config.batch.steps_per_epoch or schedule.steps_per_pass
-    total = config.batch.steps or config.batch.epochs * epoch
     return Fit(
         out=out,
         config=config,
@@ -229,7 +263,6 @@ def _put_together(
         schedule=schedule,
         process=process,
         autocast=_autocast(process.device, how.amp),
-        total=total,
         checkpoint_every=how.checkpoint_every,
         watch=Watching(out),
         fresh=fresh,
@@ -246,12 +279,13 @@ def _check_batches(model: BlurModel, schedule: Schedule, process: Process) -> No
         )
 
 
-def _facts(examples: Examples, seed: int, shuffled: bool, weights: str | Path | None) -> DataFacts:
+def _facts(examples: Examples, real: Real | None, seed: int, shuffled: bool, weights: str | Path | None) -> DataFacts:
     return DataFacts(
         shards=examples.pairs.digests if examples.pairs else [],
         pairs=len(examples.train.get(SYNTHETIC, ())),
         held_out=sum(map(len, examples.held_out.values())),
         real=examples.real.digest() if examples.real else "",
+        real_fraction=real.fraction if real else 1.0,
         real_photos=len(examples.train.get(REAL, ())),
         channels=examples.channels,
         dtype=examples.dtype,
@@ -273,12 +307,11 @@ def _begin_or_resume(run: Fit, resume: bool) -> None:
     """Take up the last checkpoint, or write config.toml of a new run."""
     path = run.out / CHECKPOINT_NAME
     if resume and path.exists():
-        run.progress = checkpoint.restore(path, config_text(run.config), run.model, run.optimizer)
+        run.progress = checkpoint.restore(path, run.config.to_toml(), run.model, run.optimizer)
     elif run.process.leads:
-        publish(run.out / CONFIG_NAME, config_text(run.config).encode())
+        publish(run.out / CONFIG_NAME, run.config.to_toml().encode())
     if run.process.leads:
         sweep(run.out)
-    run.process.wait()
 
 
 def _maker(run: Fit, cache: str) -> Callable:
@@ -297,7 +330,7 @@ def _autocast(device: torch.device, amp: str) -> Callable:
     return partial(torch.autocast, device.type, torch.bfloat16) if on else nullcontext
 
 
-def _summary(run: Fit, done: int, seconds: float) -> Summary:
+def _summary(run: Fit, done: int) -> Summary:
     losses = [row for row in run.progress.rows if row.get("val_loss") is not None]
     return Summary(
         out=str(run.out),
@@ -309,9 +342,9 @@ def _summary(run: Fit, done: int, seconds: float) -> Summary:
         real_photos=run.config.data.real_photos,
         steps=run.total,
         steps_done_now=done,
-        seconds=seconds,
-        pairs_per_second=done * run.config.batch.size / seconds if done else 0.0,
-        waiting_share=run.waited / seconds if done else 0.0,
+        seconds=run.trained,
+        pairs_per_second=run.shown / run.trained if run.trained else 0.0,
+        waiting_share=run.waited / run.trained if run.trained else 0.0,
         best=min(losses, key=lambda row: row["val_loss"]) if losses else None,
         fresh=list(run.fresh),
     )

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional
 
 from blurgen.evaluation.detectors import laplacian
@@ -15,17 +14,20 @@ from blurgen.evaluation.metrics import image_scores
 from blurgen.training.batches import REAL
 from blurgen.training.examples import Example, Examples
 from blurgen.training.inputs import to_inputs, to_targets
+from blurgen.training.models import BlurModel
+from blurgen.training.predict import predict
 from blurgen.training.processes import Process
 
 MAX_PIXELS = 1 << 21
 """Of images that go through the model at once."""
 
 
-def validate(model: nn.Module, examples: Examples, process: Process, autocast) -> dict[str, float | int | None]:
+def validate(model: BlurModel, examples: Examples, process: Process, autocast) -> dict[str, float | int | None]:
     """Cross entropy, AUC and AP (means over images) of the held-out examples, whole and as they are stored.
 
     Where real photos are held out, ``val_loss``, ``auc`` and ``ap`` are theirs, and those of the synthetic pairs are
-    called ``synthetic_val_loss`` and so on. A score that is undefined (all masks of one class) is None.
+    called ``synthetic_val_loss`` and so on. A score that is undefined (all masks of one class) is None. AUC and AP are
+    those of 8-bit maps, which `blurgen predict` writes.
     """
     model.eval()
     row = {}
@@ -58,12 +60,11 @@ def _own(examples: Examples, kind: int, process: Process) -> Iterator[Example]:
 
 
 @torch.inference_mode()
-def _scores(model: nn.Module, examples: Examples, kind: int, process: Process, autocast) -> dict:
+def _scores(model: BlurModel, examples: Examples, kind: int, process: Process, autocast) -> dict:
     loss = weights = auc = ap = defined = 0.0
     for group in _groups(_own(examples, kind, process)):
         images, masks = (np.stack(parts) for parts in zip(*group, strict=True))
-        with autocast():
-            logits = model(to_inputs(images, process.device)).float()
+        logits = _logits(model, images, process, autocast)
         target, weight = to_targets(masks, process.device)
         loss += float((weight * functional.binary_cross_entropy_with_logits(logits, target, reduction="none")).sum())
         weights += float(weight.sum())
@@ -75,6 +76,15 @@ def _scores(model: nn.Module, examples: Examples, kind: int, process: Process, a
     loss, weights, auc, ap, defined = process.sum([loss, weights, auc, ap, defined])
     mean_of = {"val_loss": (loss, weights), "auc": (auc, defined), "ap": (ap, defined)}
     return {name: total / over if over else None for name, (total, over) in mean_of.items()}
+
+
+def _logits(model: BlurModel, images: np.ndarray, process: Process, autocast) -> torch.Tensor:
+    """(N, 1, H, W) float32. A photo that is too large to go through the model at once goes in tiles."""
+    if images[0, :, :, 0].size > MAX_PIXELS:
+        found = torch.from_numpy(predict(model, images[0])).to(process.device)
+        return torch.logit(found, eps=1e-6)[None, None]
+    with torch.backends.cudnn.flags(benchmark=False), autocast():  # real photos have many shapes
+        return model(to_inputs(images, process.device)).float()
 
 
 def _groups(examples: Iterator[Example]) -> Iterator[list[Example]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,17 +12,23 @@ from blurgen.report.curves import curves_png
 from blurgen.training.run import CURVES_NAME
 
 EVENTS_NAME = "tensorboard"
+DRAWN_EVERY_S = 30
 
 
 class Watching:
-    """Called with all rows of metrics.jsonl, at the end of each epoch."""
+    """Called with all rows of metrics.jsonl, at the end of each epoch, and once more at the end of the run.
+
+    The curves are drawn seldom, since that may take longer than an epoch; at the end they show every row.
+    """
 
     def __init__(self, out: Path) -> None:
-        self._out, self._writer = out, None
+        self._out, self._writer, self._drawn = out, None, -math.inf
 
-    def __call__(self, rows: list[dict]) -> None:
-        publish(self._out / CURVES_NAME, curves_png(rows))
-        if find_spec("tensorboard"):
+    def __call__(self, rows: list[dict], last: bool = False) -> None:
+        if last or time.monotonic() - self._drawn > DRAWN_EVERY_S:
+            publish(self._out / CURVES_NAME, curves_png(rows))
+            self._drawn = time.monotonic()
+        if not last and find_spec("tensorboard"):
             self._to_tensorboard(rows[-1])
 
     def _to_tensorboard(self, row: dict) -> None:

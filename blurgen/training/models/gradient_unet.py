@@ -25,7 +25,7 @@ class GradientUnet(BlurModel):
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
         self.image, self.dx, self.dy = (_Encoder(channels) for _ in range(3))
-        self.fuse = nn.Sequential(convolution(3 * WIDTHS[-1], WIDTHS[-1]), nn.Dropout2d(DROPOUT))
+        self.fuse = nn.Sequential(convolution(3 * WIDTHS[-1], WIDTHS[-1]), nn.Dropout(DROPOUT))
         # The deepest features meet no shortcut, all others come doubled.
         inputs = (WIDTHS[-1], *(2 * width for width in WIDTHS[-2:0:-1]))
         self.decoder = nn.ModuleList(map(_deconvolution, inputs, WIDTHS[-2::-1]))

@@ -34,7 +34,10 @@ def publish(path: Path, data: bytes | Iterable[bytes], *, sync: bool = True) -> 
     may be left to ``sync_all``.
     """
     pieces = [data] if isinstance(data, bytes) else data
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
+    name = (
+        path.name if len(os.fsencode(path.name)) < 200 else sha256(os.fsencode(path.name))
+    )  # one that is not too long
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{name}"
     try:
         if path.exists() and not path.is_file():
             raise OutputError(f"{path}: is there and not a plain file; choose another name")

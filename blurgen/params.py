@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import reprlib
 from inspect import cleandoc
 from typing import Annotated, Any
 
@@ -168,7 +169,7 @@ def first_fault(kind: type[Params], error: ValidationError | RecursionError, adv
         return one_line(f'unknown key "{key}"; {suggest(path[-1], known_keys(kind, path[:-1]))}')
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] != "value_error":
-        message += f", not {fault['input']!r:.60}"
+        message += f", not {reprlib.repr(fault['input']):.60}"
     return one_line(f"{key}: {message}" if key else message)
 
 

@@ -46,8 +46,8 @@ class TypedErrors(click.Group):
             return super().invoke(ctx)
         except BlurgenError as error:
             _leave(ctx, str(error), error.exit_code)
-        except KeyboardInterrupt:
-            _leave(ctx, "interrupted; run the same command again to go on where it stopped", 130)
+        except KeyboardInterrupt as error:
+            _leave(ctx, str(error) or "interrupted; run the same command again to go on where it stopped", 130)
         except MemoryError:
             _leave(ctx, "out of memory; use fewer --workers, fewer --pairs-per-shard or a smaller --size", 71)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):

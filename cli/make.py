@@ -10,6 +10,7 @@ from blurgen_cli.options import (
     SOURCE_OPTIONS,
     add_options,
     count_of,
+    duration,
     json_option,
     megabytes,
     print_json,
@@ -65,7 +66,7 @@ def _expect(photos, n, out, as_json, **options) -> None:
     lines = [
         ("would make", f"{found.out}: {count_of(found.pairs, 'pair')} in {shards}{there}"),
         ("to make" if there else "bytes", size if found.bytes else "0"),
-        ("time", f"about {_duration(found.minutes * 60)} with {count_of(found.workers, 'worker')}"),
+        ("time", f"about {duration(found.minutes * 60)} with {count_of(found.workers, 'worker')}"),
         ("  each pair", f"{found.seconds_per_pair * 1000:.0f} ms of a core" if found.pairs_left else ""),
         ("  each photo", f"{found.seconds_per_photo:.2f} s of a core to find its regions" if left else ""),
         ("photos", f"{found.photos} can be used, {len(found.quarantined)} quarantined"),
@@ -73,13 +74,6 @@ def _expect(photos, n, out, as_json, **options) -> None:
     ]
     _print_lines(lines)
     _print_quarantined(found.quarantined, "--json lists them")
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _print(summary) -> None:

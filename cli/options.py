@@ -131,6 +131,14 @@ def megabytes(count: int) -> str:
     return f"{count / 1e3:.0f} kB"
 
 
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= (2 if unit == "days" else 1) * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def print_derived(made, name: str = "data set") -> None:
     """What a merge, a split or a subset made, for people."""
     now = "" if made.pairs_copied else "; it was all there"
@@ -140,10 +148,15 @@ def print_derived(made, name: str = "data set") -> None:
 
 def require_training() -> None:
     """Raise DependencyError unless what `train` and `predict` need is installed."""
+    require_packages("train", "torch", "safetensors", "matplotlib")
+
+
+def require_packages(extra: str, *names: str) -> None:
+    """Raise DependencyError, which names the extra, unless all these packages are installed."""
     from importlib.util import find_spec
 
     from blurgen.errors import DependencyError
 
-    missing = [name for name in ("torch", "safetensors", "matplotlib") if find_spec(name) is None]
+    missing = [name for name in names if find_spec(name) is None]
     if missing:
-        raise DependencyError(f"{', '.join(missing)} not installed; `pip install 'blurgen[train]'` brings it")
+        raise DependencyError(f"{', '.join(missing)} not installed; `pip install 'blurgen[{extra}]'` brings it")

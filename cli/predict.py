@@ -41,22 +41,36 @@ def predict(photos, run, out, tta, form, overlay, short_side, tile, device, over
     from tqdm import tqdm
 
     from blurgen.engines import is_quiet
+    from blurgen.errors import ArgumentError
 
+    if not photos:
+        raise ArgumentError("PHOTO|FOLDER is empty; name a photo or a folder")
     model, config = _load(run, device)
     from blurgen.training.maps import MapOptions, list_photos, predict_files
 
     options = MapOptions(tta, tile, short_side, form, overlay, overwrite)
-    done = predict_files(model, photos, out, options, config.data.dtype)
-    found = list(tqdm(done, total=len(list_photos(photos)), desc="predict", unit="photo", disable=is_quiet(True)))
+    listed = list_photos(photos)
+    done = predict_files(model, photos, out, options, config.data.dtype, listed)
+    found = []
+    with tqdm(total=len(listed), desc="predict", unit="photo", disable=is_quiet(True)) as bar:
+        for one in done:
+            found.append(one)
+            if not as_json:
+                _print(one, bar)
+            bar.update()
     if as_json:
         return print_json([one.to_dict() for one in found])
-    for one in found:
+    skipped = sum(bool(one.reason) for one in found)
+    click.echo(printable(f"{count_of(len(found) - skipped, 'map')} in {out}, {count_of(skipped, 'photo')} skipped"))
+
+
+def _print(one, bar) -> None:
+    """A line for a photo, above the bar."""
+    with bar.external_write_mode():
         if one.reason:
             click.echo(printable(f"skipped: {one.photo}: {one.reason}"), err=True)
         else:
-            click.echo(printable(f"{one.mean:6.1%} blurred  {one.photo}: {one.map}"))
-    skipped = sum(bool(one.reason) for one in found)
-    click.echo(printable(f"{count_of(len(found) - skipped, 'map')} in {out}, {count_of(skipped, 'photo')} skipped"))
+            click.echo(printable(f"mean {one.mean:.3f}  {one.photo}: {one.map}"))
 
 
 def _load(run: str, device: str):

@@ -10,9 +10,11 @@ from blurgen_cli.options import (
     DEVICE_OPTION,
     add_options,
     count_of,
+    duration,
     json_option,
     print_json,
     printable,
+    require_packages,
     require_training,
     text_option,
 )
@@ -61,7 +63,16 @@ WHERE_OPTIONS = (
     click.option(
         "--workers", type=click.IntRange(0, 256), help="Threads that make batches. [default: cores - 1, at most 8]"
     ),
-    click.option("--checkpoint-every", type=click.IntRange(1), default=500, show_default=True, help="Steps."),
+    click.option(
+        "--threads", type=click.IntRange(1, 1024), help="Of the CPU; with 1, equal runs are equal to the bit."
+    ),
+    click.option(
+        "--checkpoint-every",
+        type=click.IntRange(1),
+        default=500,
+        show_default=True,
+        help="Steps that a crash may lose; epochs of 50 steps or more end with one, too.",
+    ),
 )
 
 
@@ -71,11 +82,12 @@ WHERE_OPTIONS = (
 @add_options(WHAT_OPTIONS)
 @add_options(REAL_OPTIONS)
 @add_options(WHERE_OPTIONS)
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of --out.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of --out, with its configuration.")
 @click.option("--export-onnx", is_flag=True, help="Write model.onnx as well; without SHARDS, that of the run in --out.")
 @click.option("--dry-run", is_flag=True, help="Train a few steps, write nothing, say what it would come to.")
 @json_option
-def train(shards, out, preset, resume, export_onnx, dry_run, as_json, **options) -> None:
+@click.pass_context
+def train(ctx, shards, out, preset, resume, export_onnx, dry_run, as_json, **options) -> None:
     """Train a model that finds blur on the pairs of SHARDS, one or more data sets [default: shards].
 
     Photos are held out for validation; the weights of the epoch with the lowest validation loss are kept.
@@ -89,11 +101,16 @@ def train(shards, out, preset, resume, export_onnx, dry_run, as_json, **options)
     require_training()
     from blurgen.training.params import load_preset
 
-    params = _changed(load_preset(preset), options)
+    params = load_preset(preset)
     out = Path(out or f"runs/{params.name}")
+    if resume and (out / "config.toml").exists():
+        params = _of_run(ctx, out, params, options)
+    params = _changed(params, options)
     synthetic = not options.pop("no_synthetic")
-    if export_onnx and not shards and synthetic and not options["real"]:
-        return _export(out, as_json)
+    if export_onnx:
+        require_packages("onnx", "onnx", "onnxscript")
+        if not shards and synthetic and not options["real"] and not dry_run:
+            return _export(out, as_json)
     _check(shards, synthetic, options)
     from blurgen.training.session import Execution, Real, train_model
 
@@ -116,6 +133,17 @@ def train(shards, out, preset, resume, export_onnx, dry_run, as_json, **options)
     if export_onnx and not dry_run:
         _write_onnx(out)
     print_json(found.to_dict()) if as_json else _print(found, dry_run)
+
+
+def _of_run(ctx, out: Path, params, options):
+    """The parameters and the seed of the run that goes on, unless the command line says others."""
+    from blurgen.training.params import load_preset
+    from blurgen.training.run import read_config
+
+    said = {name for name in ("preset", "seed") if ctx.get_parameter_source(name).name == "COMMANDLINE"}
+    if "seed" not in said:
+        options["seed"] = read_config(out).data.seed
+    return params if "preset" in said else load_preset(str(out / "config.toml"))
 
 
 def _changed(params, options):
@@ -169,28 +197,33 @@ def _write_onnx(out: Path) -> Path:
 
 
 def _print(found, dry_run: bool) -> None:
-    real = f", {count_of(found.real_photos, 'real photo')}" if found.real_photos else ""
-    rate = f"{found.pairs_per_second:.0f} pairs/s, {found.waiting_share:.0%} of the time waiting for pairs"
     kept = f"; begun from other weights, but for {', '.join(found.fresh)}" if found.fresh else ""
+    counts = [(found.pairs, "pair"), (found.real_photos, "real photo")]
+    seen = " and ".join(count_of(count, noun) for count, noun in counts if count)
+    others = f"{found.held_out} of other photos held out" if found.held_out else "none held out"
     lines = [
         ("model", f"{found.model}, {found.parameters:,} weights, on {found.device}{kept}"),
-        ("pairs", f"{found.pairs} to train on{real}, {found.held_out} of other photos held out"),
+        ("data", f"{seen} to train on, {others}"),
     ]
     if dry_run:
-        each = found.seconds / max(1, found.steps_done_now - 1)  # the first step is not timed
-        lines += [("would train", f"{found.steps} steps, about {each * found.steps / 60:.1f} min without validation")]
+        lines += [("would train", f"{found.steps} steps, about {duration(found.expected_seconds)}")]
     else:
-        lines += [("steps", f"{found.steps_done_now} of {found.steps} now, {found.seconds:.0f} s, {rate}")]
-        if found.best:
-            best = ", ".join(f"{name} {found.best[name]:.3f}" for name in ("auc", "ap") if found.best[name] is not None)
-            floor = found.best.get("laplacian_auc")
-            best += f" (auc of the Laplacian, which learns nothing: {floor:.3f})" if best and floor is not None else ""
-            lines += [
-                (
-                    "held out",
-                    f"{best or 'one class only'}, loss {found.best['val_loss']:.4f}, epoch {found.best['epoch']}",
-                )
-            ]
-        lines += [("written", f"{found.out}: best.safetensors, config.toml, metrics.jsonl, curves.png")]
+        rate = f"{found.pairs_per_second:.3g} pairs/s, {found.waiting_share:.0%} of the time waiting for pairs"
+        lines += [("steps", f"{found.steps_done_now} of {found.steps} now, {duration(found.seconds)}, {rate}")]
+        lines += _scores(found.best) if found.best else []
+        lines += [("written", f"{found.out}: best.safetensors, config.toml, metrics.jsonl, curves.png, last.pt")]
     for name, text in lines:
         click.echo(printable(f"{name:<13}{text}"))
+
+
+def _scores(best: dict) -> list[tuple[str, str]]:
+    """The best epoch, of real photos and of synthetic pairs apart where both are held out."""
+    both = "synthetic_val_loss" in best
+    lines = []
+    for prefix, name in (("", "best, real" if both else "best"), ("synthetic_", "  synthetic"))[: 1 + both]:
+        scores = [f"{score} {best[prefix + score]:.3f}" for score in ("auc", "ap") if best[prefix + score] is not None]
+        floor = best.get("laplacian_auc") if not prefix else None
+        compared = f" (auc of the Laplacian, which learns nothing: {floor:.3f})" if floor is not None else ""
+        told = ", ".join(scores) + compared if scores else "masks of one class, so no auc"
+        lines.append((name, f"epoch {best['epoch']}: loss {best[prefix + 'val_loss']:.4f}, {told}"))
+    return lines

@@ -90,6 +90,24 @@ def test_a_fraction_of_the_real_photos_is_part_of_a_larger_one(real):
     assert train[2].isdisjoint(held_out[0])
 
 
+def test_a_photo_that_is_held_out_is_on_no_other_side(shards, tmp_path):
+    """Photos of the pairs that have human masks, too, one of them under two names."""
+    for name in ("image", "gt"):
+        (tmp_path / "real" / name).mkdir(parents=True)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:, :32] = 255
+    for index, place in enumerate((0, 1, 2, 3, 0)):
+        shutil.copy(shards.parent / f"photos/{place}.png", tmp_path / f"real/image/{index}.png")
+        Image.fromarray(mask).save(tmp_path / f"real/gt/{index}.png")
+    pairs, real = Pairs([shards]), open_labelled(tmp_path / "real", "white")
+    examples = gather(pairs, real, **SPLIT)
+    photos = {SYNTHETIC: pairs.photos, REAL: [photo.encode() for photo, _ in real.sha256s]}
+    used = {photos[kind][number] for kind in photos for number in examples.train[kind]}
+    judged = {photos[kind][number] for kind in photos for number in examples.held_out[kind]}
+    assert used.isdisjoint(judged)
+    assert judged
+
+
 def test_real_masks_of_one_class_and_damaged_photos_are_found_at_once(real, tmp_path):
     shutil.copytree(real, tmp_path / "real")
     for path in (tmp_path / "real/gt").iterdir():

@@ -326,7 +326,7 @@ def test_the_command(run, photos, tmp_path):
     assert all(0 < row["mean"] < 1 for row in rows if row["map"])
     done = invoke(photos / "turned.jpg", "--model", run / BEST_NAME, "--out", tmp_path / "one", "--short-side", 32)
     assert done.exit_code == 0, done.output
-    assert "blurred  turned.jpg" in done.stdout
+    assert "  turned.jpg: " in done.stdout
     assert "1 map in" in done.stdout
 
 

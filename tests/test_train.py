@@ -1,11 +1,15 @@
 """Training, end to end, on tiny sets: what it writes, that it can be interrupted, and what it refuses. Needs torch."""
 
+import io
 import json
 import os
+import pickle
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +20,9 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from blurgen.errors import ArgumentError, OutputError, ShardError, TrainingError  # noqa: E402
+from blurgen.errors import ArgumentError, ModelError, OutputError, ShardError, TrainingError  # noqa: E402
 from blurgen.training.explaining import explained  # noqa: E402
-from blurgen.training.params import PRESETS  # noqa: E402
+from blurgen.training.params import PRESETS, load_preset  # noqa: E402
 from blurgen.training.run import load_model  # noqa: E402
 from blurgen.training.session import Execution, Real, train_model  # noqa: E402
 from blurgen.training.weights import read_safetensors  # noqa: E402
@@ -128,6 +132,30 @@ def test_killed_and_resumed_it_ends_the_same_to_the_bit(root, finished, tmp_path
     assert not list((tmp_path / "run").glob(".blurgen-tmp-*"))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_keeps_the_steps_that_are_done(root, tmp_path, number):
+    arguments = (*OPTIONS[:6], "--steps", "3000", "--val", "0", "--out", tmp_path / "run")
+    environment = os.environ | {"BLURGEN_CACHE": str(root / "cache")}
+    program = [sys.executable, "-m", "blurgen.training", "shards", *map(str, arguments)]
+    running = subprocess.Popen(program, stderr=subprocess.PIPE, text=True, env=environment, cwd=root)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run/metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    step = int(re.fullmatch(r"blurgen: error: interrupted after step (\d+); .*--resume.*\n", said)[1])
+    assert torch.load(tmp_path / "run/last.pt", weights_only=True)["progress"]["step"] == step
+
+
+def test_resumed_with_nothing_but_the_folder_of_the_run(root, finished, tmp_path):
+    killed = blurgen(root, "shards", *OPTIONS, "--seed", "3", "--out", tmp_path / "run", BLURGEN_DIE_AT="begun:last.pt")
+    assert killed.returncode == -signal.SIGKILL
+    resumed = blurgen(root, "shards", "--out", tmp_path / "run", "--resume", "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    assert load_model(tmp_path / "run")[1].data.seed == 3
+
+
 def test_dropout_swapped_patches_and_momentum_resume_to_the_bit(root, tmp_path):
     """The model's own noise hangs on the step, not on what a process drew before."""
     changes = {"model": "gradient-unet", "loss.hard_weight": 2.0, "loss.swap_px": 8}
@@ -180,6 +208,24 @@ def test_early_stopping(root, tmp_path):
 def test_a_folder_that_holds_a_run_is_not_begun_again(root, finished):
     with pytest.raises(OutputError, match="--resume"):
         train(root, finished[0])
+
+
+def test_a_run_that_is_not_there_is_not_resumed(root, tmp_path):
+    with pytest.raises(OutputError, match="holds no run"):
+        train(root, tmp_path / "run", resume=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_does_not_lie_in_a_data_set(root):
+    for out in (root / "shards", root / "shards/deep/run"):
+        with pytest.raises(OutputError, match="lies in the data set"):
+            train(root, out)
+    assert not (root / "shards/deep").exists()
+
+
+def test_the_same_data_set_twice_is_a_slip(root, tmp_path):
+    with pytest.raises(ArgumentError, match="same data set"):
+        train_model([root / "shards", root / "shards/"], tmp_path / "run", TINY)
 
 
 def test_a_run_is_not_resumed_with_other_options(root, finished, tmp_path):
@@ -288,7 +334,9 @@ def test_a_compiler_that_is_not_there_is_said(root, tmp_path):
         (("shards", "--real-fraction", "0.5"), 2, "--real DIR"),
         (("shards", "--real", "x", "--real-blurred", "white", "--real-fraction", "2"), 2, "real-fraction"),
         (("shards", "--seed", "-1"), 2, "seed"),
-        (("shards", "--cache", "gpu"), 2, "--cache gpu"),
+        (("shards", "--crop", "32", "--cache", "gpu"), 2, "--cache gpu"),
+        (("shards", "--crop", "64"), 2, "give --crop 48x48"),
+        (("shards", "--crop", "32", "--weights", "nowhere.pth"), 10, "nowhere.pth"),
         (("shards", "--device", "cuda"), 2, "--device cpu"),
         (("--export-onnx", "--out", "nowhere"), 10, "nowhere"),
     ],
@@ -301,3 +349,82 @@ def test_errors_are_one_line(root, arguments, code, message):
     assert message in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert not (root / "errors/config.toml").exists()
+
+
+def flip(data):
+    """One byte in the middle of a tensor."""
+    return data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 255]) + data[len(data) // 2 + 1 :]
+
+
+def changed(**progress):
+    """A checkpoint whose numbers are others."""
+
+    def change(data):
+        state = torch.load(io.BytesIO(data), weights_only=True)
+        state["progress"] |= progress
+        return saved(state)
+
+    return change
+
+
+def saved(state):
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip,
+        lambda data: data[:500],
+        lambda data: pickle.dumps(flip),
+        lambda data: saved([1, 2]),
+        changed(step="3"),
+        changed(step=-1),
+        changed(step=10**9),
+        changed(rows=["abc"]),
+        changed(loss_sum=float("nan")),
+        changed(surplus=1),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused(root, finished, tmp_path, damage):
+    shutil.copytree(finished[0], tmp_path / "run")
+    path = tmp_path / "run/last.pt"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ModelError, match=r"last\.pt"):
+        train(root, tmp_path / "run", resume=True)
+
+
+def test_a_checkpoint_that_is_no_plain_file_ends_at_once(root, finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")
+    (tmp_path / "run/last.pt").unlink()
+    os.mkfifo(tmp_path / "run/last.pt")
+    with pytest.raises(ModelError, match=r"last\.pt"):
+        train(root, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('name = "../elsewhere"', "name"),
+        ('model = "unet-xl"', 'did you mean "unet-xs"|unet-s'),
+        ("[optimizer]\nlearning_rate = 1.0", "did you mean|known are"),
+        ("model" + 400 * ".a" + " = 1", "model"),
+        ("#" * 30_000, "longer than"),
+        ("[[", "not valid TOML"),
+    ],
+)
+def test_presets_are_hostile_until_checked(tmp_path, text, message):
+    (tmp_path / "p.toml").write_text(text)
+    with pytest.raises(ArgumentError, match=message):
+        load_preset(str(tmp_path / "p.toml"))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"WORLD_SIZE": "abc"}, {"WORLD_SIZE": "0"}, {"LOCAL_RANK": "x"}, {"WORLD_SIZE": "2"}]
+)
+def test_an_environment_that_torchrun_did_not_set_is_said(root, tmp_path, wrong):
+    done = blurgen(root, "shards", *OPTIONS, "--out", tmp_path / "run", **wrong)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "torchrun" in done.stderr

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from blurgen.errors import ArgumentError, PhotoError, SourceError
-from blurgen.sources.folder import SUFFIXES, check_root, escaped, mode_of, names_in
+from blurgen.sources.folder import SUFFIXES, escaped, mode_of, names_in
 from blurgen.sources.photo import decode, first_line, printable, read_file
 
 # What in the name of a folder of photos stands for what in the name of its folder of masks. CUHK: image, gt.
@@ -77,15 +78,15 @@ class Labelled:
         with _naming(self.masks[index]):
             return image, _mask_of(read_file(self.masks[index]), image.shape[:2], self.polarity)
 
+    @cached_property
+    def sha256s(self) -> tuple[tuple[str, str], ...]:
+        """sha256 (hex) of each photo's and each mask's file, read once. PhotoError if one can't be read."""
+        return tuple(zip(map(_sha256, self.photos), map(_sha256, self.masks), strict=True))
+
     def digest(self) -> str:
         """sha256 (hex) over the polarity and the names, photos and masks. PhotoError if a file can't be read."""
-        total = hashlib.sha256(self.polarity.encode())
-        for name, *paths in zip(self.names, self.photos, self.masks, strict=True):
-            total.update(f"\n{name}".encode())
-            for path in paths:
-                with _naming(path):
-                    total.update(f" {hashlib.sha256(read_file(path)).hexdigest()}".encode())
-        return total.hexdigest()
+        lines = [f"{name} {photo} {mask}" for name, (photo, mask) in zip(self.names, self.sha256s, strict=True)]
+        return hashlib.sha256("\n".join([self.polarity, *lines]).encode()).hexdigest()
 
 
 def open_labelled(root: str | Path, polarity: Polarity, *, masks: str | None = None, pixels: str = "rgb8") -> Labelled:
@@ -114,7 +115,9 @@ def open_labelled(root: str | Path, polarity: Polarity, *, masks: str | None = N
         raise ArgumentError(
             f"polarity is {polarity!r:.40}: say what blurred is in the masks, white (CUHK) or black (DUT)"
         )
-    photo_folder, mask_folder = _folders(check_root(root), masks)
+    if not Path(root).is_dir():
+        raise SourceError(f"{printable(str(root))}: no such folder; give the one that holds photos and masks")
+    photo_folder, mask_folder = _folders(Path(root), masks)
     photos, labels = _by_stem(photo_folder), _by_stem(mask_folder)
     _refuse_unmatched(photo_folder, photos, mask_folder, labels)
     stems = sorted(photos)
@@ -187,6 +190,11 @@ def _refuse_unmatched(photo_folder: Path, photos: dict, mask_folder: Path, masks
         raise SourceError(f"{_named(photo_folder.parent)}: {'; '.join(faults)}: give equal names, or move these away")
     if not photos:
         raise SourceError(f"{_named(photo_folder)}: holds no photo: name another folder")
+
+
+def _sha256(path: Path) -> str:
+    with _naming(path):
+        return hashlib.sha256(read_file(path)).hexdigest()
 
 
 def _named(path: Path) -> str:

@@ -6,6 +6,7 @@ tiny. Where there are real photos too, a batch holds as many of them, which come
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -116,6 +117,6 @@ def hold_out(names: list[bytes], share: float, seed: int) -> np.ndarray:
     At least one name is held out, and one is not; of a single name nothing is.
     """
     distinct = sorted(set(names))
-    taken = min(-(-int(share * 1_000_000) * len(distinct) // 1_000_000), len(distinct) - 1) if share else 0
+    taken = min(max(1, math.ceil(share * len(distinct) - 1e-9)), len(distinct) - 1) if share else 0
     chosen = {distinct[index] for index in in_hash_order(distinct, seed)[:taken]}
     return np.array([name in chosen for name in names], bool)

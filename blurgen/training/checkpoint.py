@@ -4,39 +4,44 @@ from __future__ import annotations
 
 import io
 import tomllib
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from torch import nn
 
 from blurgen.dataset.manifest import first_difference
-from blurgen.errors import ModelError
+from blurgen.errors import ModelError, TrainingError
 from blurgen.files import publish
+from blurgen.training.weights import load_strictly, read_pickled
 
 FORMAT = 1
 
 
-@dataclass
-class Progress:
+class Progress(BaseModel):
     """Plain numbers of a run: ``step`` steps are done, ``rows`` are the lines of metrics.jsonl so far."""
 
-    step: int = 0
-    saved: int = 0
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    step: int = Field(0, ge=0)
+    saved: int = Field(0, ge=0)
     """The step of the last checkpoint."""
-    epoch: int = 0
+    epoch: int = Field(0, ge=0)
     best_loss: float | None = None
-    stagnant: int = 0
-    loss_sum: float = 0.0
-    loss_count: int = 0
-    rows: list[dict] = field(default_factory=list)
+    stagnant: int = Field(0, ge=0)
+    loss_sum: FiniteFloat = 0.0
+    loss_count: int = Field(0, ge=0)
+    rows: list[dict[str, int | FiniteFloat | None]] = []
     finished: bool = False
 
 
 def save(path: Path, config: str, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    """Publish the state of a run. Raises OutputError."""
+    """Publish the state of a run. Raises OutputError, and TrainingError for weights that are no numbers any more."""
+    for name, value in model.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise TrainingError(f"{path.parent}: {name} is no number any more; use a lower --lr, or --amp off")
     buffer = io.BytesIO()
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(progress)}
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": progress.model_dump()}
     torch.save({"format": FORMAT, "config": config, **state}, buffer)
     publish(path, buffer.getvalue())
 
@@ -47,16 +52,26 @@ def restore(path: Path, config: str, model: nn.Module, optimizer: torch.optim.Op
     Raises ModelError: damaged, or of a run with another configuration.
     """
     try:
-        state = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
+        state = read_pickled(path)
         if state["format"] != FORMAT:
             raise ModelError(f"{path}: of another version of blurgen; start again with another --out")
-        if state["config"] != config:
-            what = first_difference(tomllib.loads(state["config"]), tomllib.loads(config))
+        what = first_difference(tomllib.loads(state["config"]), tomllib.loads(config))
+        if what:
             raise ModelError(f"{path}: of a run with another {what}; give the same options, or another --out")
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        load_strictly(model, state["model"], str(path))
+        _restore_optimizer(optimizer, state["optimizer"]["state"])
         return Progress(**state["progress"])
     except ModelError:
         raise
     except Exception as error:  # whatever the file is, torch may raise anything for it
         raise ModelError(f"{path}: no checkpoint ({type(error).__name__}); start again with another --out") from None
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[int, dict]) -> None:
+    """What the optimizer remembers of each weight; its rates and the like are those of the configuration."""
+    weights = [one for group in optimizer.param_groups for one in group["params"]]
+    for number, remembered in state.items():
+        for name, value in remembered.items():
+            if value is not None and (value.shape not in ((), weights[number].shape) or not value.isfinite().all()):
+                raise ValueError(name)
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

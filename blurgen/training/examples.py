@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,9 +69,9 @@ class Pairs:
         """The columns that matter here, of all pairs of a data set."""
         columns = ["photo_sha256", "blurred_share", "height", "width", "channels", "dtype"]
         parts = []
-        for number in range(len(data.manifest["shards"])):
-            with data.open_shard(number) as shard:
-                parts.append(np.rec.fromarrays([shard.provenance[name] for name in columns], names=columns))
+        for first in accumulate((shard["pairs"] for shard in data.manifest["shards"][:-1]), initial=0):
+            shard, _ = data.locate(first)  # and it stays open: what is read later is what was there now
+            parts.append(np.rec.fromarrays([shard.provenance[name] for name in columns], names=columns))
         return np.concatenate(parts)
 
     def _one_kind(self, tables: list[np.ndarray]) -> tuple[int, str]:
@@ -134,7 +135,8 @@ def gather(
 ) -> Examples:
     """Split by photo what there is to train on.
 
-    Which photos are held out hangs on their sha256 (real ones: on their names) and the seed alone, so runs on several
+    Which photos are held out hangs on their sha256 and the seed alone, and none of them is trained on: a photo that is
+    among the real ones and has synthetic pairs, too, is on one side only. So runs on several
     recipes of the same photos hold out the same ones. Of the real photos that are not held out ``real_fraction`` is
     trained on, chosen likewise: a smaller fraction is a part of a larger one.
 
@@ -145,15 +147,17 @@ def gather(
     TrainingError
         All masks are of one class.
     """
-    train, held_out = {}, {}
-    if pairs:
-        train[SYNTHETIC], held_out[SYNTHETIC] = _split(pairs.photos, val_share, max_val, seed)
+    photos = {SYNTHETIC: pairs.photos} if pairs else {}
     if real:
-        names = [name.encode() for name in real.names]
-        rest, held_out[REAL] = _split(names, val_share, max_val, seed)
-        train[REAL] = _part(names, rest, real_fraction, seed)
-    if not train:
+        photos[REAL] = [photo.encode() for photo, _ in real.sha256s]
+    if not photos:
         raise ArgumentError("nothing to train on: give folders of shards, or --real")
+    chosen = {kind: _hold_out(names, val_share, seed) for kind, names in photos.items()}
+    kept_back = {names[number] for kind, names in photos.items() for number in np.flatnonzero(chosen[kind])}
+    train = {kind: _without(names, kept_back) for kind, names in photos.items()}
+    if real:
+        train[REAL] = _part(photos[REAL], train[REAL], real_fraction, seed)
+    held_out = {kind: _spread(np.flatnonzero(one), max_val) for kind, one in chosen.items()}
     if pairs and not real:
         _refuse_one_class(pairs.blurred_shares[train[SYNTHETIC]])
     _fit_together(pairs, real)
@@ -162,14 +166,24 @@ def gather(
     return Examples(pairs, real, train, held_out, *kind, shuffled)
 
 
-def _split(names: list[bytes], share: float, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the examples to train on, and of those held out, ``most`` of them at most."""
-    chosen = hold_out(names, share, seed)
+def _hold_out(photos: list[bytes], share: float, seed: int) -> np.ndarray:
+    chosen = hold_out(photos, share, seed)
     if share and not chosen.any():
         raise ArgumentError("only one photo, so none can be held out; use more photos, or --val 0")
-    held_out = np.flatnonzero(chosen)
-    picked = np.linspace(0, max(0, len(held_out) - 1), min(most, len(held_out))).round().astype(int)
-    return np.flatnonzero(~chosen), held_out[picked]
+    return chosen
+
+
+def _without(photos: list[bytes], kept_back: set[bytes]) -> np.ndarray:
+    """Numbers of the examples whose photo is not kept back."""
+    left = np.flatnonzero([photo not in kept_back for photo in photos])
+    if not len(left):
+        raise ArgumentError("all photos are held out, of the real ones or of the pairs; use others, or a lower --val")
+    return left
+
+
+def _spread(numbers: np.ndarray, most: int) -> np.ndarray:
+    """``most`` of the numbers, evenly from all of them."""
+    return numbers[np.linspace(0, max(0, len(numbers) - 1), min(most, len(numbers))).round().astype(int)]
 
 
 def _part(names: list[bytes], numbers: np.ndarray, fraction: float, seed: int) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +34,8 @@ from blurgen.training.validating import baseline_auc, validate
 from blurgen.training.watching import Watching
 from blurgen.training.weights import write_safetensors
 
+GO_ON = "the same command with --resume goes on from there"
+
 LEAST_BETWEEN_CHECKPOINTS = 50
 """Steps: where epochs are shorter, not each of them ends with a checkpoint."""
 
@@ -59,6 +63,8 @@ class Fit:
     """Seconds without a batch."""
     trained: float = 0.0
     """Seconds in which steps were made, those without a batch too."""
+    validated: float = 0.0
+    """Seconds that it takes to validate an example, as a dry run finds."""
     shown: int = 0
     """Examples of all processes in these."""
 
@@ -78,7 +84,7 @@ def fit(run: Fit, forward: nn.Module, loader: Iterator[Batch]) -> None:
     compiled, or spread over processes. Raises TrainingError when the loss is no number."""
     progress, params = run.progress, run.config
     recent = torch.zeros(2, dtype=torch.float64, device=run.process.device)  # sum and count of losses not yet looked at
-    with _bar(run) as bar:
+    with _bar(run) as bar, _asked_to_stop(run) as asked:
         while progress.step < run.total and not progress.finished:
             begun = time.perf_counter()
             batch = next(loader)
@@ -92,13 +98,17 @@ def fit(run: Fit, forward: nn.Module, loader: Iterator[Batch]) -> None:
             ends = progress.step % run.steps_per_epoch == 0 or progress.step == run.total
             since = progress.step - progress.saved
             saves = since >= run.checkpoint_every or (ends and since >= LEAST_BETWEEN_CHECKPOINTS)
-            if ends or saves or progress.step % CHECK_EVERY == 0:
+            if ends or saves or asked or progress.step % CHECK_EVERY == 0:
                 _look(run, recent, bar)
             run.trained += time.perf_counter() - begun
             if ends:
+                bar.set_description("validate")
                 end_epoch(run)
-            if saves:
+                bar.set_description("train")
+            if saves or asked:
                 save(run)
+            if asked:
+                raise KeyboardInterrupt(f"interrupted after step {progress.step}; {GO_ON}")
     progress.finished = True
     save(run)
     if run.process.leads and progress.rows:
@@ -174,6 +184,32 @@ def save(run: Fit) -> None:
     run.progress.saved = run.progress.step
     if run.process.leads:
         checkpoint.save(run.out / CHECKPOINT_NAME, run.config.to_toml(), run.model, run.optimizer, run.progress)
+
+
+@contextmanager
+def _asked_to_stop(run: Fit) -> Iterator[list[int]]:
+    """A list that is filled when this process is interrupted or told to end, so that the step can be finished first.
+
+    The second time it is interrupted at once. Of several processes none may stop alone, so there it always is.
+    """
+    asked: list[int] = []
+    if run.process.world > 1 or threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, *_: object) -> None:
+        asked.append(number)
+        for other, handler in before.items():
+            signal.signal(other, handler)
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

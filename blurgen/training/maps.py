@@ -71,12 +71,18 @@ def list_photos(path: str | Path) -> tuple[Photo, ...]:
 
 
 def predict_files(
-    model: BlurModel, path: str | Path, out: str | Path, options: MapOptions, dtype: str = "uint8"
+    model: BlurModel,
+    path: str | Path,
+    out: str | Path,
+    options: MapOptions,
+    dtype: str = "uint8",
+    photos: tuple[Photo, ...] | None = None,
 ) -> Iterator[Predicted]:
     """Write a map of its own size for each photo at or below ``path``, under the same relative name, into ``out``.
 
     ``a/b.jpg`` becomes ``a/b.png``; where two photos would get the same name, ``a/b.jpg.png``. A photo that can't be
-    used is told, and the next one taken. ``dtype`` is that of the images that the model was trained on.
+    used is told, and the next one taken. ``dtype`` is that of the images that the model was trained on; ``photos``
+    what ``list_photos`` found, if that is known.
 
     Raises
     ------
@@ -85,7 +91,7 @@ def predict_files(
     OutputError
         ``out`` lies among the photos, or holds files of those names.
     """
-    photos, out = list_photos(path), Path(out)
+    photos, out = photos or list_photos(path), Path(out)
     root = Path(path).absolute() if Path(path).is_dir() else photos[0].path.parent
     _refuse_among_photos(out, root, Path(path).is_dir())
     names = [os.path.relpath(photo.path, root) for photo in photos]
@@ -111,17 +117,17 @@ def map_names(names: list[str], suffix: str) -> list[str]:
 
 def _refuse_among_photos(out: Path, root: Path, whole: bool) -> None:
     """Maps among photos would be taken for photos, or written over them."""
-    out, root = out.resolve(), root.resolve()
+    out, root = (Path(os.path.realpath(path)) for path in (out, root))
     if out == root or (whole and (out.is_relative_to(root) or root.is_relative_to(out))):
         raise OutputError(f"{printable(str(out))}: lies among the photos, or around them; choose another folder")
 
 
 def _refuse_to_overwrite(targets: list[Path], photos: tuple[Photo, ...], options: MapOptions) -> None:
     """A photo, by whatever links it is reached, never; other files only when asked."""
-    own = {photo.path.resolve() for photo in photos}
+    own = {os.path.realpath(photo.path) for photo in photos}
     for target in targets:
         for file in (target, _overlay_path(target)) if options.overlay else (target,):
-            if file.resolve() in own:
+            if os.path.realpath(file) in own:
                 raise OutputError(f"{printable(str(file))}: is one of the photos; choose another folder")
             if os.path.lexists(file) and not options.overwrite:
                 raise OutputError(f"{printable(str(file))}: is there already; choose another folder, or --overwrite")
@@ -133,7 +139,7 @@ def _overlay_path(target: Path) -> Path:
 
 def _predict_file(model: BlurModel, photo: Photo, target: Path, options: MapOptions, pixels: str) -> Predicted:
     try:
-        image = decode(photo.read(), pixels)
+        image = decode(photo.read(), "native" if photo.path.suffix == ".npy" else pixels)
         found = predict(model, image, tta=options.tta, tile_px=options.tile_px, short_side=options.short_side)
     except (PhotoError, ModelError) as error:
         return Predicted(photo.id, reason=str(error))

@@ -56,6 +56,10 @@ def onnx_bytes(model: BlurModel) -> bytes:
     _package("onnxscript")
     document = _traced(model)
     _tidy(document.graph)
+    document.doc_string = (
+        f"blurgen: image (N, {model.channels}, H, W), 0 black to 1 full scale, red first; "
+        "blur (N, 1, H, W), probability that a pixel is blurred. Any N, H and W."
+    )
     data = document.SerializeToString()
     try:
         onnx.checker.check_model(data, full_check=True)

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from blurgen.errors import ArgumentError
+from blurgen.files import open_plain
 from blurgen.params import Interval, Params, changed, first_fault, param, suggest, to_toml
 
 MODEL_NAMES = (
@@ -105,6 +106,20 @@ class TrainingParams(Params):
     augment: AugmentParams = Field(default_factory=AugmentParams)
     loss: LossParams = Field(default_factory=LossParams)
 
+    @field_validator("name")
+    @classmethod
+    def _is_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", value):
+            raise ValueError("letters, digits, dots, - and _ only, 64 at most: it names the folder of a run")
+        return value
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _is_model(cls, value: object) -> object:
+        if value not in MODEL_NAMES:
+            raise ValueError(f'no model "{value!s:.40}"; {suggest(str(value), list(MODEL_NAMES))}')
+        return value
+
     @model_validator(mode="after")
     def _fits_together(self) -> TrainingParams:
         if self.loss.swap_px and 2 * self.loss.swap_px > max(self.augment.shape):
@@ -197,7 +212,8 @@ PRESETS = {
 """The published systems, and the default."""
 
 
-MAX_BYTES = 100_000
+MAX_BYTES = 20_000
+"""Of a TOML file: tomllib takes seconds for deep keys, growing with the square of them."""
 
 
 def load_preset(name_or_file: str) -> TrainingParams:
@@ -211,10 +227,14 @@ def load_preset(name_or_file: str) -> TrainingParams:
     if path.suffix != ".toml":
         raise ArgumentError(f'no preset "{name_or_file}": {suggest(name_or_file, list(PRESETS))}, or give a TOML file')
     try:
-        with path.open("rb") as file:
-            values = tomllib.loads(file.read(MAX_BYTES).decode())
+        with open_plain(path) as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ArgumentError(f"{path}: longer than {MAX_BYTES} bytes, so no preset; give the config.toml of a run")
+        values = tomllib.loads(data.decode())
     except OSError as error:
-        raise ArgumentError(f"{path}: can't be read ({error.strerror}); known presets: {', '.join(PRESETS)}") from None
+        reason = error.strerror or error
+        raise ArgumentError(f"{path}: can't be read ({reason}); known presets: {', '.join(PRESETS)}") from None
     except (ValueError, RecursionError) as error:
         raise ArgumentError(f"{path}: not valid TOML ({error!s:.100}); take the config.toml of a run") from None
     values.pop("data", None)  # what a run was trained on is no parameter

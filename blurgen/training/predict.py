@@ -93,7 +93,7 @@ def _tile_side(model: BlurModel, asked: int | None) -> int:
     side = (asked or max(TILE_PX, 4 * reach)) // multiple * multiple
     least = -(-2 * reach // multiple) * multiple + 2 * multiple
     if side < least:
-        raise ArgumentError(f"tiles of {asked} px: this model needs tiles of {least} px at least")
+        raise ArgumentError(f"--tile {asked}: this model needs tiles of {least} px at least")
     return side
 
 

@@ -11,7 +11,8 @@ from datetime import timedelta
 import torch
 from torch import distributed, nn
 
-from blurgen.errors import ArgumentError, BlurgenError
+from blurgen.errors import ArgumentError, BlurgenError, TrainingError
+from blurgen.params import one_line
 
 TIMEOUT = timedelta(minutes=10)
 """The longest that a process waits for another one in the middle of a step."""
@@ -83,19 +84,38 @@ class Process:
 @contextmanager
 def joined(device: str) -> Iterator[Process]:
     """This process among those that ``torchrun`` started, or alone. ``device``: auto, cpu or cuda."""
-    world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
-    chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", 0)))
+    world, rank, local = (_from_environment(name, least) for name, least in PLACES)
+    chosen = choose_device(device, local)
     if world == 1:
         yield Process(0, 1, chosen)
         return
     cuda = chosen.type == "cuda"
     if cuda:
         torch.cuda.set_device(chosen)
-    distributed.init_process_group("nccl" if cuda else "gloo", timeout=TIMEOUT, device_id=chosen if cuda else None)
+    try:
+        distributed.init_process_group("nccl" if cuda else "gloo", timeout=TIMEOUT, device_id=chosen if cuda else None)
+    except (ValueError, RuntimeError) as error:
+        what = f"{one_line(error):.100}"
+        raise ArgumentError(f"the processes don't find each other ({what}); start them by torchrun") from None
     try:
         yield Process(rank, world, chosen, distributed.new_group(timeout=PATIENCE, backend="gloo"))
+    except RuntimeError as error:
+        if isinstance(error, distributed.DistError) or "gloo" in str(error).lower() or "nccl" in str(error).lower():
+            raise TrainingError("another process of this run has ended; its own message says why") from None
+        raise
     finally:
         distributed.destroy_process_group()
+
+
+PLACES = (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0))
+"""What torchrun says in the environment, and the least that each can be."""
+
+
+def _from_environment(name: str, least: int) -> int:
+    text = os.environ.get(name, str(least))
+    if not text.isdecimal() or int(text) < least:
+        raise ArgumentError(f"${name} is {text!r:.20}: unset it, or start by torchrun")
+    return int(text)
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:

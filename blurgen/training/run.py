@@ -10,9 +10,10 @@ import torch
 from pydantic import Field, ValidationError
 
 from blurgen.errors import ModelError
+from blurgen.files import read_plain
 from blurgen.params import Params, first_fault, param
 from blurgen.training.models import BlurModel, build_model
-from blurgen.training.params import TrainingParams
+from blurgen.training.params import MAX_BYTES, TrainingParams
 from blurgen.training.weights import load_strictly, read_safetensors
 
 CONFIG_NAME = "config.toml"
@@ -35,6 +36,8 @@ class DataFacts(Params):
     real_photos: int = param(0, "", "photos with human masks trained on", low=0, high=10**12)
     channels: int = param(3, "", "of the images", low=1, high=4096)
     dtype: Literal["uint8", "uint16", "float32"] = param("uint8", "", "of the images")
+    processes: int = param(1, "", "that share each batch", low=1, high=10**6)
+    products: Literal["float32", "bfloat16"] = param("float32", "", "what products were rounded to")
     seed: int = param(0, "", "of order, augmentation and first weights", low=0, high=2**63 - 1)
     weights: str = param("", "", "sha256 of the file of weights that it began with")
     shuffled_masks: bool = param(False, "", "a control: each image has the mask of another")
@@ -48,12 +51,23 @@ class RunConfig(TrainingParams):
 
 def parse_config(text: str, origin: str) -> RunConfig:
     """Raises ModelError, with ``origin`` to name the file."""
+    if len(text) > MAX_BYTES:
+        raise ModelError(f"{origin}: its configuration is longer than {MAX_BYTES} bytes; refused")
     try:
         return RunConfig.model_validate(tomllib.loads(text))
     except (ValidationError, RecursionError) as error:
         raise ModelError(f"{origin}: {first_fault(RunConfig, error, 'train again')}") from None
     except ValueError as error:
         raise ModelError(f"{origin}: not valid TOML ({error!s:.100}); train again, or get the run again") from None
+
+
+def read_config(folder: Path) -> RunConfig:
+    """config.toml of a run. Raises ModelError."""
+    path = folder / CONFIG_NAME
+    try:
+        return parse_config(read_plain(path).decode(), str(path))
+    except (OSError, UnicodeError) as error:
+        raise ModelError(f"{path}: can't be read ({getattr(error, 'strerror', error)}); choose another --out") from None
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[BlurModel, RunConfig]:
@@ -66,6 +80,9 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Bl
     """
     path = Path(path)
     file = path / BEST_NAME if path.is_dir() else path
+    if not file.exists():
+        what = "no model yet: its run ended before the first validation" if path.is_dir() else "no such run or file"
+        raise ModelError(f"{path}: {what}; give the folder of a run of `blurgen train`, or its {BEST_NAME}")
     tensors, metadata = read_safetensors(file)
     if CONFIG_KEY not in metadata:
         raise ModelError(f"{file}: says nothing of its model; give the {BEST_NAME} of a run of `blurgen train`")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import cv2
 import torch
 
-from blurgen.errors import ArgumentError, OutputError
+from blurgen.dataset.manifest import first_difference
+from blurgen.errors import ArgumentError, ModelError, OutputError
 from blurgen.files import locked, make_folder, publish, sha256_file, sweep
 from blurgen.regions import default_cache
+from blurgen.shards.format import MANIFEST_NAME
 from blurgen.sources.labelled import open_labelled
 from blurgen.training import checkpoint
 from blurgen.training.batches import REAL, SYNTHETIC, Schedule
@@ -29,11 +31,14 @@ from blurgen.training.optimizing import build_optimizer
 from blurgen.training.params import PRESETS, TrainingParams
 from blurgen.training.processes import Process, joined
 from blurgen.training.run import (
+    BEST_NAME,
     CHECKPOINT_NAME,
     CONFIG_NAME,
     DataFacts,
     RunConfig,
+    read_config,
 )
+from blurgen.training.validating import validate
 from blurgen.training.verified import require_verified
 from blurgen.training.watching import Watching
 from blurgen.training.weights import load_pretrained
@@ -73,6 +78,8 @@ class Execution:
     """Decoded pairs are kept: none, ram or gpu."""
     workers: int | None = None
     """Threads that make batches."""
+    threads: int | None = None
+    """Threads that a CPU computes with; with one, equal runs give equal weights to the bit."""
     checkpoint_every: int = 500
     """Steps."""
     notes: str | Path | None = None
@@ -99,6 +106,8 @@ class Summary:
     steps_done_now: int
     seconds: float
     """In which steps were made, without validation."""
+    expected_seconds: float | None
+    """A dry run: how long the whole run would take, with validation."""
     pairs_per_second: float
     waiting_share: float
     best: dict | None
@@ -165,19 +174,21 @@ def train_model(
         raise ArgumentError(f"seed is {seed}: give a number from 0 to 2**63 - 1")
     with ExitStack() as stack:
         process = stack.enter_context(joined(how.device))
-        stack.enter_context(_single_threaded_cv2())
-        if not dry_run:
-            process.led(lambda: stack.enter_context(_held(out, resume)))
+        stack.enter_context(_threads(how.threads))
         process.led(lambda: _verify(shards, how))
         examples = _gather(shards, real, params, seed, shuffle_masks)
         if real:
             process.led(lambda: check_real(examples))
-        facts = _facts(examples, real, seed, shuffle_masks, weights)
+        _check_crop(examples, params)
+        facts = _facts(examples, real, seed, shuffle_masks, weights).model_copy(
+            update={"processes": process.world, "products": _products(process.device, how.amp)}
+        )
         config = RunConfig(**params.model_dump(), data=facts)
         stack.enter_context(explained(config))
         run = _put_together(out, config, examples, process, how, weights)
         make = _maker(run, how.cache)
         if not dry_run:
+            process.led(lambda: stack.enter_context(_held(out, resume)))
             _begin_or_resume(run, resume)
         begun = run.progress.step
         forward = process.spread(torch.compile(run.model) if how.compile else run.model)
@@ -189,7 +200,14 @@ def train_model(
         finally:
             loader.close()
             run.watch.close()
-        return _summary(run, run.progress.step - begun) if process.leads else None
+        done = run.progress.step - begun
+        return _summary(run, done, _expected_seconds(run, done) if dry_run else None) if process.leads else None
+
+
+def _expected_seconds(run: Fit, done: int) -> float:
+    """How long the whole run would take, by the steps of a dry run."""
+    validations = -(-run.total // run.steps_per_epoch) * sum(map(len, run.examples.held_out.values()))
+    return run.trained / max(1, done - 1) * run.total + run.validated * validations
 
 
 def _try(run: Fit, forward: torch.nn.Module, loader: Iterator[Batch]) -> None:
@@ -201,22 +219,32 @@ def _try(run: Fit, forward: torch.nn.Module, loader: Iterator[Batch]) -> None:
             run.trained += time.perf_counter() - begun
             run.shown += run.schedule.size_of(run.progress.step)
         run.progress.step += 1
+    some = replace(run.examples, held_out={kind: held[:TRIAL_STEPS] for kind, held in run.examples.held_out.items()})
+    begun = time.perf_counter()
+    validate(run.model, some, run.process, run.autocast)
+    run.validated = (time.perf_counter() - begun) / max(1, sum(map(len, some.held_out.values())))
 
 
 def _verify(shards: Sequence[str | Path], how: Execution) -> None:
+    seen: dict[str, str | Path] = {}
     for folder in shards:
-        require_verified(folder, Path(how.notes or default_cache()))
+        digest = require_verified(folder, Path(how.notes or default_cache()))
+        if digest in seen:
+            raise ArgumentError(f"{folder} and {seen[digest]} are the same data set; give it once")
+        seen[digest] = folder
 
 
 @contextmanager
-def _single_threaded_cv2() -> Iterator[None]:
-    """Loader threads are enough: those of OpenCV would only be in their way. Put back afterwards."""
-    before = cv2.getNumThreads()
+def _threads(count: int | None) -> Iterator[None]:
+    """So many threads for torch, and one for OpenCV, whose own would be in the way of the loader's. Put back after."""
+    before = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(1)
+    torch.set_num_threads(count or before[1])
     try:
         yield
     finally:
-        cv2.setNumThreads(before)
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
 
 
 def _gather(shards: Sequence, real: Real | None, params: TrainingParams, seed: int, shuffle_masks: bool) -> Examples:
@@ -262,11 +290,20 @@ def _put_together(
         examples=examples,
         schedule=schedule,
         process=process,
-        autocast=_autocast(process.device, how.amp),
+        autocast=_autocast(process.device, config.data.products),
         checkpoint_every=how.checkpoint_every,
         watch=Watching(out),
         fresh=fresh,
     )
+
+
+def _check_crop(examples: Examples, params: TrainingParams) -> None:
+    """Refuse windows that no pair holds: what lies beyond its border teaches nothing."""
+    if params.augment.crop == "exact" and examples.pairs:
+        largest = examples.pairs.shapes.max(axis=0)
+        if (largest < params.augment.shape).any():
+            fits = "x".join(str(min(sides)) for sides in zip(largest.tolist(), params.augment.shape, strict=True))
+            raise ArgumentError(f"--crop {params.augment.size} is larger than the pairs; give --crop {fits}")
 
 
 def _check_batches(model: BlurModel, schedule: Schedule, process: Process) -> None:
@@ -297,9 +334,15 @@ def _facts(examples: Examples, real: Real | None, seed: int, shuffled: bool, wei
 
 def _held(out: Path, resume: bool):
     """The folder of the run, made and held. Raises OutputError where there is a run already, unless it goes on."""
-    make_folder(out)
-    if not resume and any((out / name).exists() for name in (CONFIG_NAME, CHECKPOINT_NAME)):
+    there = any((out / name).exists() for name in (CONFIG_NAME, CHECKPOINT_NAME, BEST_NAME))
+    if there and not resume:
         raise OutputError(f"{out}: holds a run; go on with it by --resume, or choose another --out")
+    if resume and not (out / CONFIG_NAME).exists():
+        raise OutputError(f"{out}: holds no run to go on with; leave --resume out, or name the right --out")
+    for folder in (out.absolute(), *out.absolute().parents):
+        if (folder / MANIFEST_NAME).exists():
+            raise OutputError(f"{out}: lies in the data set {folder}; choose another --out")
+    make_folder(out)
     return locked(out)
 
 
@@ -308,6 +351,10 @@ def _begin_or_resume(run: Fit, resume: bool) -> None:
     path = run.out / CHECKPOINT_NAME
     if resume and path.exists():
         run.progress = checkpoint.restore(path, run.config.to_toml(), run.model, run.optimizer)
+        if run.progress.step > run.total:
+            raise ModelError(f"{path}: at step {run.progress.step} of {run.total}; start again with another --out")
+    elif resume and (what := first_difference(read_config(run.out).model_dump(), run.config.model_dump())):
+        raise ModelError(f"{run.out}: begun with another {what}; give the same options, or another --out")
     elif run.process.leads:
         publish(run.out / CONFIG_NAME, run.config.to_toml().encode())
     if run.process.leads:
@@ -325,12 +372,16 @@ def _maker(run: Fit, cache: str) -> Callable:
     return make
 
 
-def _autocast(device: torch.device, amp: str) -> Callable:
+def _products(device: torch.device, amp: str) -> str:
     on = amp == "bf16" or (amp == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported())
-    return partial(torch.autocast, device.type, torch.bfloat16) if on else nullcontext
+    return "bfloat16" if on else "float32"
 
 
-def _summary(run: Fit, done: int) -> Summary:
+def _autocast(device: torch.device, products: str) -> Callable:
+    return partial(torch.autocast, device.type, torch.bfloat16) if products == "bfloat16" else nullcontext
+
+
+def _summary(run: Fit, done: int, expected: float | None) -> Summary:
     losses = [row for row in run.progress.rows if row.get("val_loss") is not None]
     return Summary(
         out=str(run.out),
@@ -343,6 +394,7 @@ def _summary(run: Fit, done: int) -> Summary:
         steps=run.total,
         steps_done_now=done,
         seconds=run.trained,
+        expected_seconds=expected,
         pairs_per_second=run.shown / run.trained if run.trained else 0.0,
         waiting_share=run.waited / run.trained if run.trained else 0.0,
         best=min(losses, key=lambda row: row["val_loss"]) if losses else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -15,32 +16,32 @@ from blurgen.files import document_digest, make_folder, publish_json
 from blurgen.shards.format import MANIFEST_NAME, RECIPE_NAME
 
 
-def require_verified(folder: str | Path, cache: Path, quiet: bool = False) -> None:
-    """Raise ShardError unless ``folder`` is a whole data set. A note in ``cache`` saves the next run the hashing.
+def require_verified(folder: str | Path, cache: Path) -> str:
+    """The digest of the data set in ``folder``; ShardError unless it is whole.
 
-    The note holds as long as names, sizes and modification times of all its files do.
+    A note in ``cache`` saves the next run the hashing. It holds as long as names, sizes and times of
+    all its files do.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
     note = cache / "verified" / f"{_state(folder, manifest)}.json"
     if note.exists():
-        return
+        return manifest["digest"]
     steps = tqdm(
         verify(folder),
         total=2 + len(manifest["shards"]),
         desc="verify",
         unit="shard",
-        disable=quiet or is_quiet(True),
+        disable=is_quiet(True),
     )
     faults = [fault for _, found in steps for fault in found]
     if faults:
         more = f" (and {len(faults) - 1} more faults; `blurgen verify` lists them)" if len(faults) > 1 else ""
         raise ShardError(f"{faults[0]}{more}")
-    try:
+    with suppress(BlurgenError):  # no cache: verified again next time
         make_folder(note.parent)
         publish_json(note, {"digest": manifest["digest"], "folder": str(folder.absolute())})
-    except BlurgenError:  # no cache: verified again next time
-        return
+    return manifest["digest"]
 
 
 def _state(folder: Path, manifest: dict) -> str:

@@ -66,7 +66,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if path.suffix not in PICKLED_SUFFIXES:
         return read_safetensors(path)[0]
-    values = _unpickled(path)
+    values = read_pickled(path)
     for name in ("state_dict", "model"):
         if isinstance(values, dict) and isinstance(values.get(name), dict):
             values = values[name]
@@ -146,14 +146,16 @@ def _checked_size(path: Path) -> int:
     return size
 
 
-def _unpickled(path: Path) -> object:
-    """What a .pth file holds, if that takes no code."""
+def read_pickled(path: Path) -> object:
+    """What a file of torch.save holds, if that takes no code. ModelError for one that is damaged, huge or hostile."""
     _checked_size(path)
     try:
-        if zipfile.is_zipfile(path):  # entries may be compressed
-            unpacked = sum(entry.file_size for entry in zipfile.ZipFile(path).infolist())
-            if unpacked > MAX_BYTES:
-                raise ValueError("huge")
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as file:
+                if sum(entry.file_size for entry in file.infolist()) > MAX_BYTES:  # they may be compressed
+                    raise ValueError("huge")
+                if file.testzip():  # torch does not look at the checksums
+                    raise ValueError("damaged")
         with warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # a damaged file may raise anything

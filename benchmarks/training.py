@@ -34,10 +34,11 @@ from blurgen.sources import decode
 from blurgen.training.batches import Schedule
 from blurgen.training.examples import Pairs, gather
 from blurgen.training.loader import Maker, RamCache, batches
+from blurgen.training.options import Execution
 from blurgen.training.params import PRESETS
 from blurgen.training.predict import predict
 from blurgen.training.run import load_model
-from blurgen.training.session import Execution, train_model
+from blurgen.training.session import train_model
 
 RESULTS = Path(__file__).parent / "results" / "training.md"
 TRAIN_PAIRS, HELD_OUT_PAIRS = 1600, 100

@@ -112,7 +112,8 @@ def train(ctx, shards, out, preset, resume, export_onnx, dry_run, as_json, **opt
         if not shards and synthetic and not options["real"] and not dry_run:
             return _export(out, as_json)
     _check(shards, synthetic, options)
-    from blurgen.training.session import Execution, Real, train_model
+    from blurgen.training.options import Execution, Real
+    from blurgen.training.session import train_model
 
     root, polarity, masks, fraction = (options.pop(name) for name in REAL_NAMES)
     real = Real(root, polarity, masks, 1.0 if fraction is None else fraction) if root else None

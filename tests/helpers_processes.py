@@ -9,10 +9,11 @@ from torch import distributed
 from blurgen.training.examples import Pairs, gather
 from blurgen.training.loader import batches
 from blurgen.training.loop import fit
+from blurgen.training.options import Execution
 from blurgen.training.params import PRESETS
 from blurgen.training.processes import joined
 from blurgen.training.run import RunConfig
-from blurgen.training.session import Execution, _maker, _put_together
+from blurgen.training.session import _maker, _put_together
 
 PARAMS = PRESETS["default"].with_values(
     {"augment.size": "32x32", "batch.size": 5, "batch.epochs": 1, "optimizer.lr": 1e-3}

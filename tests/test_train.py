@@ -22,9 +22,10 @@ pytest.importorskip("safetensors")
 
 from blurgen.errors import ArgumentError, ModelError, OutputError, ShardError, TrainingError  # noqa: E402
 from blurgen.training.explaining import explained  # noqa: E402
+from blurgen.training.options import Execution, Real  # noqa: E402
 from blurgen.training.params import PRESETS, load_preset  # noqa: E402
 from blurgen.training.run import load_model  # noqa: E402
-from blurgen.training.session import Execution, Real, train_model  # noqa: E402
+from blurgen.training.session import train_model  # noqa: E402
 from blurgen.training.weights import read_safetensors  # noqa: E402
 
 TINY = PRESETS["default"].with_values(

@@ -3,9 +3,9 @@
     python benchmarks/training_speed.py --bsds BSDS500 [--models NAME ...] [--batch 64] [--steps 100] [--device cuda]
                                         [--write]
 
-Trains on 1600 pairs of 320x320 px from images/train. Pairs per second are those of steps, without validation; "waiting"
-is the share of the time in which no batch was ready. "agreement" is the largest difference of the probabilities that the
-model gives for a photo on the device, in float32, and on a CPU.
+Trains on 1600 pairs of 320x320 px from images/train. Pairs per second are those of steps, without validation;
+"waiting" is the share of the time in which no batch was ready. "agreement" is the largest difference of the
+probabilities that the model gives for a photo on the device, in float32, and on a CPU.
 """
 
 from __future__ import annotations

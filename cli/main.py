@@ -12,6 +12,7 @@ import click
 from blurgen import __version__
 from blurgen.errors import BlurgenError
 from blurgen_cli.diff import diff
+from blurgen_cli.eval_ import eval_
 from blurgen_cli.export import export
 from blurgen_cli.freeze import freeze
 from blurgen_cli.import_ import import_
@@ -98,5 +99,5 @@ def main() -> None:
 
 
 SHARING = (freeze, diff, merge, split, subset, export, import_)
-for command in (make, preview, info, verify, repair, replay, *SHARING, train, predict, recipes):
+for command in (make, preview, info, verify, repair, replay, *SHARING, train, predict, eval_, recipes):
     main.add_command(command)

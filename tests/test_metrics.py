@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blurgen.errors import ArgumentError
-from blurgen.evaluation.metrics import image_scores, mean_scores, paired_bootstrap
+from blurgen.evaluation.metrics import byte_counts, class_counts, image_scores, mean_scores, paired_bootstrap
 
 
 @st.composite
@@ -112,3 +112,34 @@ def test_the_interval_of_equal_differences_is_a_point():
 def test_nothing_to_resample_is_refused(values):
     with pytest.raises(ArgumentError):
         paired_bootstrap(values, seed=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(maps_and_masks())
+def test_float32_is_sorted_as_other_floats_are_indexed(drawn):
+    values, mask = drawn
+    single = values.astype(np.float32) - np.float32(3)
+    assert image_scores(single, mask) == pytest.approx(
+        image_scores(single.astype(np.float64), mask), abs=1e-12, nan_ok=True
+    )
+
+
+def test_a_negative_zero_is_a_zero():
+    mask = np.array([[255, 0]], np.uint8)
+    assert image_scores(np.array([[-0.0, 0.0]], np.float32), mask) == (0.5, 0.5)
+
+
+def test_levels_are_counted_by_class():
+    levels = np.array([[0, 3, 3, 1]], np.uint16)
+    mask = np.array([[255, 0, 255, 128]], np.uint8)
+    assert class_counts(levels, mask, 4).tolist() == [[0, 0, 0, 1], [1, 0, 0, 1]]
+    assert class_counts(levels, mask > 0, 4).tolist() == [[0, 0, 0, 1], [1, 1, 0, 1]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32))
+def test_bytes_are_counted_alike_by_both_ways(seed):
+    rng = np.random.default_rng(seed)
+    values, mask = rng.integers(0, 256, (2, 30, 41), np.uint8)
+    for truth in (mask, mask > 90):
+        assert (byte_counts(values[:, ::2], truth[:, ::2]) == class_counts(values[:, ::2], truth[:, ::2], 256)).all()

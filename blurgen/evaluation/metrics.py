@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+import cv2
 import numpy as np
 
 from blurgen.errors import ArgumentError
 from blurgen.targets import UNKNOWN
+
+_ROWS = np.repeat(np.uint16((0, 2, 1)), (UNKNOWN, 1, 255 - UNKNOWN))
+"""Value of a mask -> 0 sharp, 1 blurred, 2 unknown."""
+_EXACT = 1 << 24  # OpenCV counts in float32, which is exact up to here
 
 
 def image_scores(blur_map: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
@@ -17,7 +22,7 @@ def image_scores(blur_map: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
     Parameters
     ----------
     blur_map : ndarray of shape (H, W)
-        Any scale, higher is more blurred. 8-bit maps are counted in two histograms, others are sorted.
+        Any scale, higher is more blurred. 8-bit maps are counted in two histograms, others are sorted; both are exact.
     mask : ndarray of shape (H, W), uint8 or bool
         255 or True blurred, 0 or False sharp, 128 unknown.
 
@@ -37,9 +42,7 @@ def image_scores(blur_map: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
         Shapes that differ, a mask of another type, a map with values that are no numbers.
     """
     _check(blur_map, mask)
-    blurred = mask if mask.dtype == bool else mask > UNKNOWN
-    sharp = ~mask if mask.dtype == bool else mask < UNKNOWN
-    return _ranking_scores(*_counts(blur_map, blurred, sharp))
+    return ranking_scores(*_counts(blur_map, mask))
 
 
 def mean_scores(scores: Iterable[tuple[float, float]]) -> tuple[float, float, int]:
@@ -66,26 +69,29 @@ def paired_bootstrap(differences: Sequence[float], seed: int, resamples: int = 1
     return float(values.mean()), float(low), float(high)
 
 
-def _check(blur_map: np.ndarray, mask: np.ndarray) -> None:
-    if blur_map.ndim != 2 or blur_map.shape != mask.shape:
-        raise ArgumentError(f"a map of shape {blur_map.shape} and a mask of shape {mask.shape}: both must be (H, W)")
-    if mask.dtype not in (np.uint8, bool):
-        raise ArgumentError(f"a mask of {mask.dtype}: give uint8 (255 blurred, 0 sharp, 128 unknown) or bool")
-    if not np.isfinite(blur_map).all():
-        raise ArgumentError("a map with values that are no numbers: it can't be ranked")
+def class_counts(levels: np.ndarray, mask: np.ndarray, size: int) -> np.ndarray:
+    """How many sharp pixels (row 0) and blurred ones (row 1) have each level; (2, size) int64.
+
+    ``levels``: (H, W) uint8 or uint16 below ``size``, which is at most 16384; ``mask`` as in ``image_scores``.
+    """
+    rows = mask.astype(np.uint16) if mask.dtype == bool else _ROWS[mask]
+    places = rows * np.uint16(size) + levels
+    return np.bincount(places.ravel(), minlength=3 * size)[: 2 * size].reshape(2, size)
 
 
-def _counts(blur_map: np.ndarray, blurred: np.ndarray, sharp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many blurred and how many sharp pixels have each value of the map, in ascending order; int64."""
-    if blur_map.dtype == np.uint8:
-        return np.bincount(blur_map[blurred], minlength=256), np.bincount(blur_map[sharp], minlength=256)
-    values, places = np.unique(blur_map, return_inverse=True)
-    places = places.reshape(blur_map.shape)
-    return tuple(np.bincount(places[chosen], minlength=values.size) for chosen in (blurred, sharp))
+def byte_counts(blur_map: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """``class_counts`` of the 256 values of a uint8 map, by OpenCV: twice as fast."""
+    mask = mask * np.uint8(255) if mask.dtype == bool else mask
+    rows = max(1, _EXACT // mask.shape[1])
+    counts = np.zeros((256, 256), np.int64)  # value of the map, value of the mask
+    for top in range(0, len(mask), rows):
+        strips = [np.ascontiguousarray(one[top : top + rows]) for one in (blur_map, mask)]
+        counts += cv2.calcHist(strips, [0, 1], None, [256, 256], [0, 256, 0, 256]).astype(np.int64)
+    return np.array([counts[:, :UNKNOWN].sum(axis=1), counts[:, UNKNOWN + 1 :].sum(axis=1)])
 
 
-def _ranking_scores(blurred: np.ndarray, sharp: np.ndarray) -> tuple[float, float]:
-    """AUC and AP of counts of pixels at ascending values."""
+def ranking_scores(sharp: np.ndarray, blurred: np.ndarray) -> tuple[float, float]:
+    """AUC and AP, as in ``image_scores``, of the numbers of pixels at ascending values."""
     positives, negatives = int(blurred.sum()), int(sharp.sum())
     if not positives or not negatives:
         return math.nan, math.nan
@@ -94,3 +100,35 @@ def _ranking_scores(blurred: np.ndarray, sharp: np.ndarray) -> tuple[float, floa
     found, taken = np.cumsum(blurred[::-1]), np.cumsum((blurred + sharp)[::-1])
     ap = float((blurred[::-1] * (found / np.maximum(taken, 1))).sum()) / positives
     return auc, ap
+
+
+def _check(blur_map: np.ndarray, mask: np.ndarray) -> None:
+    if blur_map.ndim != 2 or blur_map.shape != mask.shape:
+        raise ArgumentError(f"a map of shape {blur_map.shape} and a mask of shape {mask.shape}: both must be (H, W)")
+    if mask.dtype not in (np.uint8, bool):
+        raise ArgumentError(f"a mask of {mask.dtype}: give uint8 (255 blurred, 0 sharp, 128 unknown) or bool")
+    if blur_map.dtype.kind == "f" and not np.isfinite(blur_map).all():
+        raise ArgumentError("a map with values that are no numbers: it can't be ranked")
+
+
+def _counts(blur_map: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many sharp and how many blurred pixels have each value of the map, in ascending order; int64."""
+    if blur_map.dtype == np.uint8:
+        return tuple(byte_counts(blur_map, mask))
+    blurred = mask if mask.dtype == bool else mask > UNKNOWN
+    known = slice(None) if mask.dtype == bool else mask != UNKNOWN
+    values, blurred = blur_map[known].ravel(), blurred[known].ravel()
+    if blur_map.dtype == np.float32:
+        return _sorted_counts(values, blurred)
+    levels, places = np.unique(values, return_inverse=True)
+    return tuple(np.bincount(places[chosen], minlength=levels.size) for chosen in (~blurred, blurred))
+
+
+def _sorted_counts(values: np.ndarray, blurred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same for (N,) float32: value and class are sorted as one whole number, far faster than by an index."""
+    bits = (values + np.float32(0)).view(np.uint32)  # a negative zero is a zero
+    ascending = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    keys = np.sort(ascending.astype(np.uint64) << 1 | blurred)
+    last = np.flatnonzero(np.append((keys[1:] ^ keys[:-1]) > 1, True)[: keys.size])  # of each value
+    positives = np.diff(np.cumsum((keys & 1).astype(np.int64))[last], prepend=0)
+    return np.diff(last + 1, prepend=0) - positives, positives

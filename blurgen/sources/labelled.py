@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from blurgen.errors import ArgumentError, PhotoError, SourceError
 from blurgen.sources.folder import SUFFIXES, escaped, mode_of, names_in
+from blurgen.sources.limits import MAX_PIXELS, too_large
 from blurgen.sources.photo import decode, first_line, printable, read_file
 
 # What in the name of a folder of photos stands for what in the name of its folder of masks. CUHK: image, gt.
@@ -73,10 +74,10 @@ class Labelled:
         PhotoError
             One of the two files is missing, damaged or refused, or their sizes differ.
         """
-        with _naming(self.photos[index]):
+        with naming(self.photos[index]):
             image = decode(read_file(self.photos[index]), self.pixels)
-        with _naming(self.masks[index]):
-            return image, _mask_of(read_file(self.masks[index]), image.shape[:2], self.polarity)
+        with naming(self.masks[index]):
+            return image, _mask_of(first_channel(read_file(self.masks[index]), image.shape[:2]), self.polarity)
 
     @cached_property
     def sha256s(self) -> tuple[tuple[str, str], ...]:
@@ -118,7 +119,7 @@ def open_labelled(root: str | Path, polarity: Polarity, *, masks: str | None = N
     if not Path(root).is_dir():
         raise SourceError(f"{printable(str(root))}: no such folder; give the one that holds photos and masks")
     photo_folder, mask_folder = _folders(Path(root), masks)
-    photos, labels = _by_stem(photo_folder), _by_stem(mask_folder)
+    photos, labels = by_stem(photo_folder), by_stem(mask_folder)
     _refuse_unmatched(photo_folder, photos, mask_folder, labels)
     stems = sorted(photos)
     return Labelled(
@@ -164,11 +165,11 @@ def _folders_in(top: Path) -> list[str]:
     return [name for name in names_in(top) if not name.startswith(".") and stat.S_ISDIR(mode_of(top / name))]
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def by_stem(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, Path]:
     """The pictures in a folder, by name without suffix. SourceError if a name is there twice."""
     found = {}
     for name in names_in(folder):
-        if name.startswith(".") or not name.lower().endswith(SUFFIXES):
+        if name.startswith(".") or not name.lower().endswith(suffixes):
             continue
         path = folder / name
         if path.stem in found:
@@ -193,7 +194,7 @@ def _refuse_unmatched(photo_folder: Path, photos: dict, mask_folder: Path, masks
 
 
 def _sha256(path: Path) -> str:
-    with _naming(path):
+    with naming(path):
         return hashlib.sha256(read_file(path)).hexdigest()
 
 
@@ -202,7 +203,7 @@ def _named(path: Path) -> str:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Puts the path before the reason why a file is refused."""
     try:
         yield
@@ -210,40 +211,52 @@ def _naming(path: Path) -> Iterator[None]:
         raise PhotoError(f"{_named(path)}: {error}") from None
 
 
-def _mask_of(data: bytes, shape: tuple[int, int], polarity: Polarity) -> np.ndarray:
-    """(H, W) uint8, 255 blurred, 0 sharp, 128 unknown, of a mask file's bytes. PhotoError."""
-    values = _first_channel(data, shape)
+def read_mask(path: Path, polarity: Polarity) -> tuple[np.ndarray, int]:
+    """A mask without its photo, as in ``Labelled.read``, and how many of its pixels are neither black nor white.
+
+    Raises PhotoError, which names the file, if it is missing, damaged or refused.
+    """
+    with naming(path):
+        values = first_channel(read_file(path))
+        return _mask_of(values, polarity), int(np.count_nonzero((values - np.uint8(1)) < 254))
+
+
+def _mask_of(values: np.ndarray, polarity: Polarity) -> np.ndarray:
+    """(H, W) uint8, 255 blurred, 0 sharp, 128 unknown, of a mask file's values. PhotoError."""
     if values.max() == 1:
         raise PhotoError("a mask of 0 and 1: save white as 255 and black as 0")
     blurred = values > _MIDDLE if polarity == "white" else values < _MIDDLE
     return np.where(values == _MIDDLE, np.uint8(_MIDDLE), blurred * np.uint8(255))
 
 
-def _first_channel(data: bytes, shape: tuple[int, int]) -> np.ndarray:
+def first_channel(data: bytes, shape: tuple[int, int] | None = None, what: str = "mask") -> np.ndarray:
+    """(H, W) uint8, the first channel of a PNG, BMP or JPEG file's bytes. PhotoError, also for another shape."""
     try:
         with (
             warnings.catch_warnings(action="ignore"),
             Image.open(io.BytesIO(data), formats=_MASK_FORMATS) as picture,
         ):
-            _check_header(picture, shape)
+            _check_header(picture, shape, what)
             if picture.mode in ("1", "P", "PA"):
                 picture = picture.convert("L" if picture.mode == "1" else "RGB")
             values = np.asarray(picture)
     except PhotoError:
         raise
     except Image.DecompressionBombError:
-        raise PhotoError("a mask far larger than its photo: they must be equal") from None
+        raise PhotoError(f"a {what} far larger than its photo: they must be equal") from None
     except UnidentifiedImageError:  # its own text holds an address
-        raise PhotoError("not a PNG, BMP or JPEG: get the mask again, or save it as PNG") from None
+        raise PhotoError(f"not a PNG, BMP or JPEG: get the {what} again, or save it as PNG") from None
     except Exception as error:  # decoders raise whatever they like on damaged bytes
-        raise PhotoError(f"damaged mask: {first_line(error)}") from None
+        raise PhotoError(f"damaged {what}: {first_line(error)}") from None
     return values if values.ndim == 2 else values[..., 0]
 
 
-def _check_header(picture: Image.Image, shape: tuple[int, int]) -> None:
+def _check_header(picture: Image.Image, shape: tuple[int, int] | None, what: str) -> None:
     """Refuse by what the header says, before any pixel is decoded."""
     width, height = picture.size
-    if (height, width) != shape:
+    if shape is None and width * height > MAX_PIXELS:
+        raise PhotoError(too_large(width * height))
+    if shape and (height, width) != shape:
         turned = (
             " (a photo is turned upright by its EXIF orientation: turn the mask too)"
             if (width, height) == shape
@@ -252,4 +265,4 @@ def _check_header(picture: Image.Image, shape: tuple[int, int]) -> None:
         sizes = f"{width} x {height} px, its photo {shape[1]} x {shape[0]} px{turned}"
         raise PhotoError(f"a mask of {sizes}: they must be equal")
     if picture.mode not in _MASK_MODES:
-        raise PhotoError(f"colour mode {picture.mode}: save the mask with 8 bits, black and white")
+        raise PhotoError(f"colour mode {picture.mode}: save the {what} with 8 bits, black and white")

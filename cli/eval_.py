@@ -1,0 +1,176 @@
+"""`blurgen eval`: how good blur maps are, beside human masks."""
+
+from __future__ import annotations
+
+import click
+
+from blurgen_cli.options import (
+    DEVICE_OPTION,
+    json_option,
+    print_json,
+    printable,
+    require_packages,
+    require_training,
+    text_option,
+)
+
+
+@click.command("eval")
+@text_option("--maps", type=click.Path(), help="Folder of maps: PNG, BMP, JPEG (255 blurred) or .npy (1 blurred).")
+@text_option("--model", type=click.Path(), help="Make the maps by a model instead: the folder of a run.")
+@text_option("--detector", metavar="NAME", help="Make the maps by a detector without training instead.")
+@text_option("--images", type=click.Path(), help="Folder of the photos (--model, --detector).")
+@text_option("--truth", type=click.Path(), required=True, help="Folder of the human masks.")
+@click.option(
+    "--layout",
+    type=click.Choice(["cuhk", "dut", "plain"]),
+    default="cuhk",
+    show_default=True,
+    help="cuhk: white is blurred, names tell the type. dut: black is. plain: see --polarity.",
+)
+@click.option("--polarity", type=click.Choice(["white", "black"]), help="What blurred is in the masks (plain).")
+@text_option("--subset", metavar="even|odd|all|FILE", default="all", show_default=True, help="By number, or a list.")
+@click.option("--short-side", type=click.IntRange(32), help="Make larger photos so small first. [default: as they are]")
+@click.option("--tta", type=click.Choice(["none", "flip", "4"]), default="none", help="Mirror images averaged (model).")
+@DEVICE_OPTION
+@click.option("--bootstrap", type=click.IntRange(0, 100_000), default=1000, show_default=True, help="0: no intervals.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
+@text_option("--plots", type=click.Path(), help="Folder for curves.png, curves.csv and images.csv.")
+@json_option
+def eval_(
+    maps,
+    model,
+    detector,
+    images,
+    truth,
+    layout,
+    polarity,
+    subset,
+    short_side,
+    tta,
+    device,
+    bootstrap,
+    seed,
+    plots,
+    as_json,
+) -> None:
+    """Score blur maps against human masks, by type of blur, beside a map that says the same everywhere.
+
+    Maps and masks are matched by name without suffix. Maps of another size are enlarged bilinearly and never
+    rescaled in value. docs/metrics.md defines every number. What could not be scored as it is stands on stderr.
+    """
+    from tqdm import tqdm
+
+    from blurgen.engines import is_quiet
+    from blurgen.evaluation.protocol import evaluate, list_maps, list_truths
+
+    polarity = _polarity(layout, polarity)
+    _check_choice(maps, model, detector, images)
+    if plots:
+        require_packages("train", "matplotlib")
+    truths, missing = list_truths(truth, layout, subset)
+    known = [one.stem for one in (truths if subset == "all" else list_truths(truth, layout)[0])]
+    listed = list_maps(maps or images)
+    make_map = _maker(model, detector, short_side, tta, device)
+    shown = tqdm(truths, desc="eval", unit="image", disable=is_quiet(True))
+    found = evaluate(shown, listed, polarity, make_map, all_stems=known)
+    found.notes.names_without_truth += missing
+    scores = found.scores(bootstrap, seed)
+    for line in found.notes.lines():
+        click.echo(printable(line), err=True)
+    if plots:
+        _write_plots(plots, found, scores)
+    if as_json:
+        return print_json(scores | {"notes": vars(found.notes)})
+    _print(scores)
+
+
+def _polarity(layout: str, asked: str | None) -> str:
+    from blurgen.errors import ArgumentError
+    from blurgen.evaluation.protocol import POLARITIES
+
+    own = POLARITIES[layout]
+    if asked and own and asked != own:
+        raise ArgumentError(f"--polarity {asked} contradicts --layout {layout} ({own} is blurred); use --layout plain")
+    if not (own or asked):
+        raise ArgumentError("--layout plain needs --polarity: say what blurred is in the masks, white or black")
+    return own or asked
+
+
+def _check_choice(maps, model, detector, images) -> None:
+    from blurgen.errors import ArgumentError
+
+    if sum(map(bool, (maps, model, detector))) != 1:
+        raise ArgumentError("give one of --maps, --model and --detector")
+    if bool(maps) == bool(images):
+        raise ArgumentError("--images goes with --model and --detector: give the folder of the photos")
+
+
+def _maker(model, detector, short_side, tta, device):
+    """What makes a map of a file: reads it, or shows a photo to a model or a detector."""
+    from blurgen.evaluation.protocol import read_map, read_photo
+
+    if detector:
+        from blurgen.evaluation.scaling import smaller
+
+        detect = _detector(detector)
+        return lambda path: detect(smaller(read_photo(path), short_side))
+    if not model:
+        return read_map
+    require_training()
+    from blurgen.training.predict import predict
+    from blurgen.training.processes import choose_device
+    from blurgen.training.run import load_model
+
+    loaded, config = load_model(model, choose_device(device))
+    pixels = "rgb8" if (loaded.channels, config.data.dtype) == (3, "uint8") else "native"
+    return lambda path: predict(loaded, read_photo(path, pixels), tta=tta, short_side=short_side)
+
+
+def _detector(name: str):
+    from blurgen.errors import ArgumentError
+    from blurgen.evaluation.detectors import DETECTORS
+
+    if name not in DETECTORS:
+        raise ArgumentError(f"--detector {name!r:.40}: give one of {', '.join(DETECTORS)}")
+    return DETECTORS[name]
+
+
+def _write_plots(folder: str, found, scores: dict) -> None:
+    from pathlib import Path
+
+    from blurgen.files import make_folder, publish
+    from blurgen.report.score_plots import curves_csv, curves_png, images_csv
+
+    groups = {name: table for name, table in found.groups().items() if len(table) and table.scaled.all()}
+    curves = {name: table.curves.by_threshold() for name, table in groups.items()}
+    constant = {name: scores["constant"] if name == "all" else scores["constant"][name] for name in groups}
+    make_folder(Path(folder))
+    publish(Path(folder, "images.csv"), images_csv(found.names, found.types, found.table.auc, found.table.ap))
+    publish(Path(folder, "curves.csv"), curves_csv(curves))
+    publish(Path(folder, "curves.png"), curves_png(curves, constant))
+
+
+def _print(scores: dict) -> None:
+    """A column for each type of blur that is there: value, interval, and the constant map's score in brackets."""
+    from blurgen.evaluation.summary import SCORES
+
+    groups = [name for name in ("defocus", "motion", "all") if scores[name]["n"] or name == "all"]
+    headings = [f"{name} ({scores[name]['n']} images)" for name in groups]
+    rows = [["", *headings]]
+    for key, words in SCORES.items():
+        constant = {name: scores["constant"] if name == "all" else scores["constant"][name] for name in groups}
+        rows.append([words, *(_entry(scores[name], constant[name], key) for name in groups)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    click.echo("[95 % interval]  (a map that says the same everywhere)")
+
+
+def _entry(scores: dict, constant: dict, key: str) -> str:
+    if scores[key] is None:
+        return "-"
+    interval = scores.get("ci", {}).get(key)
+    between = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+    beside = "" if constant[key] is None else f"  ({constant[key]:.3f})"
+    return f"{scores[key]:.3f}{between}{beside}"

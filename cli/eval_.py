@@ -10,7 +10,6 @@ from blurgen_cli.options import (
     print_json,
     printable,
     require_packages,
-    require_training,
     text_option,
 )
 
@@ -109,31 +108,12 @@ def _check_choice(maps, model, detector, images) -> None:
 def _maker(model, detector, short_side, tta, device):
     """What makes a map of a file: reads it, or shows a photo to a model or a detector."""
     from blurgen.evaluation.protocol import read_map, read_photo
+    from blurgen_cli.finding import open_finder
 
-    if detector:
-        from blurgen.evaluation.scaling import smaller
-
-        detect = _detector(detector)
-        return lambda path: detect(smaller(read_photo(path), short_side))
-    if not model:
+    if not (model or detector):
         return read_map
-    require_training()
-    from blurgen.training.predict import predict
-    from blurgen.training.processes import choose_device
-    from blurgen.training.run import load_model
-
-    loaded, config = load_model(model, choose_device(device))
-    pixels = "rgb8" if (loaded.channels, config.data.dtype) == (3, "uint8") else "native"
-    return lambda path: predict(loaded, read_photo(path, pixels), tta=tta, short_side=short_side)
-
-
-def _detector(name: str):
-    from blurgen.errors import ArgumentError
-    from blurgen.evaluation.detectors import DETECTORS
-
-    if name not in DETECTORS:
-        raise ArgumentError(f"--detector {name!r:.40}: give one of {', '.join(DETECTORS)}")
-    return DETECTORS[name]
+    finder = open_finder(model, detector, short_side=short_side, device=device, tta=tta)
+    return lambda path: finder.probability(read_photo(path, finder.pixels))
 
 
 def _write_plots(folder: str, found, scores: dict) -> None:

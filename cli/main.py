@@ -11,6 +11,7 @@ import click
 
 from blurgen import __version__
 from blurgen.errors import BlurgenError
+from blurgen_cli.apply import apply
 from blurgen_cli.diff import diff
 from blurgen_cli.eval_ import eval_
 from blurgen_cli.export import export
@@ -99,5 +100,5 @@ def main() -> None:
 
 
 SHARING = (freeze, diff, merge, split, subset, export, import_)
-for command in (make, preview, info, verify, repair, replay, *SHARING, train, predict, eval_, recipes):
+for command in (make, preview, info, verify, repair, replay, *SHARING, train, predict, eval_, apply, recipes):
     main.add_command(command)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import click
 
+from blurgen_cli.finding import DETECTOR_OPTION, MODEL_OPTION, open_finder
 from blurgen_cli.options import (
     DEVICE_OPTION,
     count_of,
     json_option,
     print_json,
     printable,
-    require_training,
     text_option,
 )
 
 
 @click.command()
 @click.argument("photos", metavar="PHOTO|FOLDER", type=click.Path())
-@text_option("--model", "run", type=click.Path(), required=True, help="The folder of a run, or its best.safetensors.")
+@MODEL_OPTION
+@DETECTOR_OPTION
 @text_option("--out", type=click.Path(), required=True, help="Folder of the maps; not among the photos.")
 @click.option(
     "--tta", type=click.Choice(["none", "flip", "4"]), default="none", show_default=True, help="Mirror images averaged."
@@ -31,12 +32,15 @@ from blurgen_cli.options import (
 @DEVICE_OPTION
 @click.option("--overwrite", is_flag=True, help="Replace maps that are there already.")
 @json_option
-def predict(photos, run, out, tta, form, overlay, short_side, tile, device, overwrite, as_json) -> None:
+def predict(photos, run, detector, out, tta, form, overlay, short_side, tile, device, overwrite, as_json) -> None:
     """Write a map for PHOTO, or for each photo of FOLDER, of its own size: 255 (or 1.0) blurred, 0 sharp.
 
     Maps have the names of their photos (a/b.jpg: a/b.png). Their values are probabilities and are never stretched. A
     photo that can't be used is named, and the others are done. Models see best at the scale that they were trained at:
     try --short-side 320 on large photos.
+
+    A detector's scores have no bounds: .npy holds them as they are, a PNG through one fixed logistic curve (of a
+    detector that has none: through that of the photo's own median and spread).
     """
     from tqdm import tqdm
 
@@ -45,12 +49,11 @@ def predict(photos, run, out, tta, form, overlay, short_side, tile, device, over
 
     if not photos:
         raise ArgumentError("PHOTO|FOLDER is empty; name a photo or a folder")
-    model, config = _load(run, device)
-    from blurgen.training.maps import MapOptions, list_photos, predict_files
+    finder = open_finder(run, detector, short_side=short_side, device=device, tta=tta, tile=tile)
+    from blurgen.maps import MapOptions, list_photos, predict_files
 
-    options = MapOptions(tta, tile, short_side, form, overlay, overwrite)
     listed = list_photos(photos)
-    done = predict_files(model, photos, out, options, config.data.dtype, listed)
+    done = predict_files(finder, photos, out, MapOptions(form, overlay, overwrite), listed)
     found = []
     with tqdm(total=len(listed), desc="predict", unit="photo", disable=is_quiet(True)) as bar:
         for one in done:
@@ -71,12 +74,3 @@ def _print(one, bar) -> None:
             click.echo(printable(f"skipped: {one.photo}: {one.reason}"), err=True)
         else:
             click.echo(printable(f"mean {one.mean:.3f}  {one.photo}: {one.map}"))
-
-
-def _load(run: str, device: str):
-    """The model and its configuration, on the device that was asked for. DependencyError without torch."""
-    require_training()
-    from blurgen.training.processes import choose_device
-    from blurgen.training.run import load_model
-
-    return load_model(run, choose_device(device))

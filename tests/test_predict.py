@@ -14,9 +14,9 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from blurgen.errors import ArgumentError, ModelError, OutputError, SourceError, TrainingError  # noqa: E402
-from blurgen.training.maps import MapOptions, map_names, predict_files  # noqa: E402
+from blurgen.maps import MapOptions, map_names, predict_files  # noqa: E402
 from blurgen.training.models import BlurModel, build_model  # noqa: E402
-from blurgen.training.predict import predict, tiles  # noqa: E402
+from blurgen.training.predict import model_finder, predict, tiles  # noqa: E402
 from blurgen.training.run import BEST_NAME, CONFIG_KEY, DataFacts, RunConfig  # noqa: E402
 from blurgen.training.weights import write_safetensors  # noqa: E402
 
@@ -207,7 +207,7 @@ def photos(tmp_path):
 
 def test_maps_of_a_folder(photos, tmp_path, capfd):
     out = tmp_path / "maps"
-    found = list(predict_files(Value(), photos, out, MapOptions(overlay=True)))
+    found = list(predict_files(model_finder(Value()), photos, out, MapOptions(overlay=True)))
     assert {one.photo: one.map and one.map.relative_to(out).as_posix() for one in found} == {
         "a/b.jpg": "a/b.jpg.png",
         "a/b.png": "a/b.png.png",
@@ -227,7 +227,7 @@ def test_maps_of_a_folder(photos, tmp_path, capfd):
 
 def test_maps_as_floats_are_the_same_each_time(photos, tmp_path):
     for name in ("one", "two"):
-        list(predict_files(Box(), photos, tmp_path / name, MapOptions(format="npy")))
+        list(predict_files(model_finder(Box()), photos, tmp_path / name, MapOptions(format="npy")))
     first = np.load(tmp_path / "one/a/b.png.npy")
     assert first.dtype == np.float32
     np.testing.assert_array_equal(first, predict(Box(), np.asarray(Image.open(photos / "a/b.png"))))
@@ -237,7 +237,7 @@ def test_maps_as_floats_are_the_same_each_time(photos, tmp_path):
 
 def test_arrays_of_many_channels(tmp_path):
     np.save(tmp_path / "cube.npy", noise(40, 41, 5))
-    (found,) = predict_files(Value(5), tmp_path / "cube.npy", tmp_path / "maps", MapOptions())
+    (found,) = predict_files(model_finder(Value(5)), tmp_path / "cube.npy", tmp_path / "maps", MapOptions())
     assert np.asarray(Image.open(found.map)).shape == (40, 41)
 
 
@@ -262,16 +262,16 @@ def test_names_are_unique(names):
 def test_nothing_that_is_there_is_overwritten(photos, tmp_path):
     for out in (photos, photos / "maps", tmp_path):
         with pytest.raises(OutputError, match="among the photos"):
-            list(predict_files(Value(), photos, out, MapOptions()))
+            list(predict_files(model_finder(Value()), photos, out, MapOptions()))
     with pytest.raises(OutputError, match="among the photos"):
-        list(predict_files(Value(), photos / "a/b.jpg", photos / "a", MapOptions()))
+        list(predict_files(model_finder(Value()), photos / "a/b.jpg", photos / "a", MapOptions()))
     out = tmp_path / "maps"
     out.mkdir()
     (out / "turned.png").write_bytes(b"a human mask")
     with pytest.raises(OutputError, match=r"turned\.png.*--overwrite"):
-        list(predict_files(Value(), photos, out, MapOptions()))
+        list(predict_files(model_finder(Value()), photos, out, MapOptions()))
     assert (out / "turned.png").read_bytes() == b"a human mask"
-    list(predict_files(Value(), photos, out, MapOptions(overwrite=True)))
+    list(predict_files(model_finder(Value()), photos, out, MapOptions(overwrite=True)))
     assert Image.open(out / "turned.png").size == (40, 60)
 
 
@@ -283,17 +283,17 @@ def test_a_photo_that_is_reached_by_a_link_is_not_overwritten_either(photos, tmp
     (photos / "a").symlink_to(out / "a")
     before = (out / "a/c.png").read_bytes()
     with pytest.raises(OutputError, match="one of the photos"):
-        list(predict_files(Value(), photos, out, MapOptions(overwrite=True)))
+        list(predict_files(model_finder(Value()), photos, out, MapOptions(overwrite=True)))
     assert (out / "a/c.png").read_bytes() == before
 
 
 def test_no_photo_that_can_be_used(photos, tmp_path):
     with pytest.raises(SourceError, match="broken"):
-        list(predict_files(Value(), photos / "broken.jpg", tmp_path / "maps", MapOptions()))
+        list(predict_files(model_finder(Value()), photos / "broken.jpg", tmp_path / "maps", MapOptions()))
     with pytest.raises(SourceError, match="no such photo"):
-        list(predict_files(Value(), photos / "none.jpg", tmp_path / "maps", MapOptions()))
+        list(predict_files(model_finder(Value()), photos / "none.jpg", tmp_path / "maps", MapOptions()))
     with pytest.raises(SourceError, match="trained on 7"):
-        list(predict_files(Value(7), photos, tmp_path / "maps", MapOptions()))
+        list(predict_files(model_finder(Value(7)), photos, tmp_path / "maps", MapOptions()))
 
 
 # The command ----------------------------------------------------------------------------------------------------------

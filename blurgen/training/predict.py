@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import cv2
+from functools import partial
+
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-from blurgen.channels import FULL_SCALE, by_fours
+from blurgen.channels import FULL_SCALE
 from blurgen.errors import ArgumentError, ModelError, TrainingError
 from blurgen.evaluation.detectors import RED_GREEN_BLUE
+from blurgen.evaluation.scaling import enlarged, smaller
+from blurgen.maps import Finder
 from blurgen.training.explaining import is_out_of_memory
 from blurgen.training.inputs import to_inputs
 from blurgen.training.models import BlurModel
@@ -23,6 +25,19 @@ VIEWS = {
     "4": ((1, 1), (1, -1), (-1, 1), (-1, -1)),
 }
 """Test-time augmentation -> steps along rows and columns of the views whose maps are averaged; -1 is a mirror."""
+
+
+def model_finder(
+    model: BlurModel,
+    dtype: str = "uint8",
+    *,
+    tta: str = "none",
+    tile_px: int | None = None,
+    short_side: int | None = None,
+) -> Finder:
+    """``predict`` with these settings; ``dtype`` is that of the images that the model was trained on."""
+    pixels = "rgb8" if (model.channels, dtype) == (3, "uint8") else "native"
+    return Finder(partial(predict, model, tta=tta, tile_px=tile_px, short_side=short_side), pixels)
 
 
 def predict(
@@ -63,7 +78,7 @@ def predict(
         raise ArgumentError(f"short side is {short_side}: give 1 px or more")
     _check_photo(photo, model.channels)
     side = _tile_side(model, tile_px)
-    small = _smaller(photo, short_side)
+    small = smaller(photo, short_side)
     total = np.zeros(small.shape[:2], np.float32)
     try:
         for down, right in VIEWS[tta]:  # each view adds to the same view of the map
@@ -75,7 +90,7 @@ def predict(
     if not np.isfinite(total).all():
         raise ModelError("the model gives values that are no numbers; train it again")
     total /= len(VIEWS[tta])
-    return np.minimum(_enlarged(total, photo.shape[:2]), 1)  # weights may add up to a rounding more
+    return np.minimum(enlarged(total, photo.shape[:2]), 1)  # weights may add up to a rounding more
 
 
 def _check_photo(photo: np.ndarray, channels: int) -> None:
@@ -141,20 +156,3 @@ def _rise(at: np.ndarray, start: int, stop: int, reach: int | None) -> np.ndarra
     if reach is None:
         return np.clip((at - start) / (stop - start), 0, 1)
     return (at >= (start + stop) / 2).astype(np.float64)
-
-
-def _smaller(photo: np.ndarray, short_side: int | None) -> np.ndarray:
-    """The photo with a short side of so many px, by area; the photo itself if it is no larger."""
-    ratio = short_side / min(photo.shape[:2]) if short_side else 1
-    if ratio >= 1:
-        return photo
-    height, width = (max(1, round(side * ratio)) for side in photo.shape[:2])
-    return by_fours(lambda part: cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA), photo)
-
-
-def _enlarged(blur_map: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Bilinear with the corners aligned, as published maps are."""
-    if blur_map.shape == shape:
-        return blur_map
-    values = torch.from_numpy(blur_map)[None, None]
-    return F.interpolate(values, shape, mode="bilinear", align_corners=True)[0, 0].numpy()

@@ -6,7 +6,16 @@ from collections.abc import Iterable
 
 import numpy as np
 
-CALIBRATION = {"laplacian": (-11.5, 4.04)}
+CALIBRATION = {
+    "laplacian": (-11.5, 4.04),
+    "gradient": (-10.2, 5.74),
+    "svd": (0.967, 0.0206),
+    "lbp": (-0.0366, 0.0308),
+    "hifst": (-0.875, 0.685),
+    "chakrabarti": (3.69, 3.71),
+    "liu": (-0.0975, 2.02),
+    "shi": (-0.0807, 3.3),
+}
 """Detector -> (centre, width), in its own scores, as ``fit`` finds them on synthetic pairs (recipe `standard`, 320 px,
 BSDS500 train): ``python benchmarks/calibration.py``."""
 

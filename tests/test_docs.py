@@ -99,7 +99,8 @@ FIGURES = {  # table in benchmarks/results -> what its rows look like in the REA
     "temperature": (r"^\| (?:contours, score|learned, learned|gradient, hand-made) \|.*$", 3),
     "synthesis": (r"^\| [^|]* \| \d+\.\d \| \d+\.\d \| \d+\.\d \| \d+% \|$", 6),
     "reader": (r"^\| (?:jpeg|raw) \| .*$", 9),
-    "training": (r"^\| (?:Laplacian|unet)[^|]* \| ?\d* \| ?\d* \| 0.*$", 4),
+    "training": (r"^\| (?:(?:Laplacian|unet)[^|]* \| ?\d* \| ?\d* \| 0|(?:none|ram|OpenCV)[^|]* \| \d \| \d).*$", 8),
+    "detectors": (r"^\| (?:laplacian|gradient|svd|lbp|hifst|chakrabarti|liu|shi|constant) \| 0.*$", 9),
     "noise": (r"^\| [^|]* \| \d+ \| 0\.\d\d \(.*\) \|$", 3),
 }
 

@@ -17,7 +17,7 @@ def svd(photo: np.ndarray) -> np.ndarray:
     beta = (sum of the ``LARGEST`` first singular values) / (sum of all). Blur takes the small ones, which stand for
     detail. Patches of ``SIDE_PX``, at every third pixel and bilinear between (all pixels: nine times the work, the
     same map to the eye). Side and number are of the size that public programs use (side 5 to 21, 3 values), chosen on
-    synthetic pairs. Left out: the classification of the blur as motion or defocus by the alpha channel.
+    synthetic pairs and real photos. Left out: the classification of the blur as motion or defocus by the alpha channel.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ import numpy as np
 
 CALIBRATION = {
     "laplacian": (-11.5, 4.04),
-    "gradient": (-10.2, 5.74),
+    "gradient": (-9.96, 5.82),
     "svd": (0.967, 0.0206),
     "lbp": (-0.0366, 0.0308),
     "hifst": (-0.875, 0.685),

@@ -154,8 +154,11 @@ def predict_files(
 def map_names(names: list[str], suffix: str) -> list[str]:
     """A name of its own for the map of each photo: the suffix replaced, or added where that would not be unique."""
     found = [f"{Path(name).with_suffix('')}.{suffix}" for name in names]
-    while len(counts := Counter(found)) < len(found):  # a longer name may meet another one's shorter
+    folders = {str(folder) for name in names for folder in Path(name).parents}
+    while len(counts := Counter([*found, *folders])) < len(found) + len(folders):  # a longer name may meet another one
         found = [one if counts[one] == 1 else f"{name}.{suffix}" for one, name in zip(found, names, strict=True)]
+        if counts == Counter([*found, *folders]):
+            break  # a photo's own name is a folder's: said when it is written
     return found
 
 

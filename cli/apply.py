@@ -50,7 +50,8 @@ def segment(photo, run, detector, short_side, device, out, overwrite, as_json) -
 def degree(photos, run, detector, short_side, device, out, overwrite, as_json) -> None:
     """Which photos of FOLDER are blurred: degrees.csv, the most blurred first, and degrees.png, a sheet in that order.
 
-    The degree of a photo is the mean of its map, 0 to 1. A photo that can't be used is named, and left out.
+    The degree of a photo is the mean of its map, 0 to 1. (Not with liu, shi and hifst, whose scores are relative to the
+    photo.) A photo that can't be used is named, and left out.
     """
     from tqdm import tqdm
 

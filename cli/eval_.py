@@ -13,6 +13,8 @@ from blurgen_cli.options import (
     text_option,
 )
 
+PLOT_NAMES = ("curves.png", "curves.csv", "images.csv")
+
 
 @click.command("eval")
 @text_option("--maps", type=click.Path(), help="Folder of maps: PNG, BMP, JPEG (255 blurred) or .npy (1 blurred).")
@@ -35,6 +37,7 @@ from blurgen_cli.options import (
 @click.option("--bootstrap", type=click.IntRange(0, 100_000), default=1000, show_default=True, help="0: no intervals.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
 @text_option("--plots", type=click.Path(), help="Folder for curves.png, curves.csv and images.csv.")
+@click.option("--overwrite", is_flag=True, help="Replace plots that are there already.")
 @json_option
 def eval_(
     maps,
@@ -51,6 +54,7 @@ def eval_(
     bootstrap,
     seed,
     plots,
+    overwrite,
     as_json,
 ) -> None:
     """Score blur maps against human masks, by type of blur, beside a map that says the same everywhere.
@@ -61,12 +65,18 @@ def eval_(
     from tqdm import tqdm
 
     from blurgen.engines import is_quiet
+    from blurgen.errors import ArgumentError
     from blurgen.evaluation.protocol import evaluate, list_maps, list_truths
 
     polarity = _polarity(layout, polarity)
     _check_choice(maps, model, detector, images)
+    if maps and (short_side or tta != "none" or device != "auto"):
+        raise ArgumentError(
+            "--short-side, --tta and --device are for --model and --detector: leave them out with --maps"
+        )
     if plots:
         require_packages("train", "matplotlib")
+        _make_room(plots, overwrite, truth, maps or images)
     truths, missing = list_truths(truth, layout, subset)
     known = [one.stem for one in (truths if subset == "all" else list_truths(truth, layout)[0])]
     listed = list_maps(maps or images)
@@ -77,11 +87,22 @@ def eval_(
     scores = found.scores(bootstrap, seed)
     for line in found.notes.lines():
         click.echo(printable(line), err=True)
+    print_json(scores | {"notes": vars(found.notes)}) if as_json else _print(scores)
     if plots:
         _write_plots(plots, found, scores)
-    if as_json:
-        return print_json(scores | {"notes": vars(found.notes)})
-    _print(scores)
+
+
+def _make_room(plots: str, overwrite: bool, *sources: str) -> None:
+    """The folder of the plots, made before anything is scored. OutputError where they would be in the way."""
+    from pathlib import Path
+
+    from blurgen.files import make_folder
+    from blurgen.maps import refuse_among_photos, refuse_to_overwrite
+
+    for source in sources:
+        refuse_among_photos(Path(plots), source)
+    refuse_to_overwrite((Path(plots, name) for name in PLOT_NAMES), (), overwrite)
+    make_folder(Path(plots))
 
 
 def _polarity(layout: str, asked: str | None) -> str:

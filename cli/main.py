@@ -49,9 +49,9 @@ class TypedErrors(click.Group):
         except BlurgenError as error:
             _leave(ctx, str(error), error.exit_code)
         except KeyboardInterrupt as error:
-            _leave(ctx, str(error) or "interrupted; run the same command again to go on where it stopped", 130)
+            _leave(ctx, str(error) or f"interrupted; {_advice(ctx, RESUMED)}", 130)
         except MemoryError:
-            _leave(ctx, "out of memory; use fewer --workers, fewer --pairs-per-shard or a smaller --size", 71)
+            _leave(ctx, f"out of memory; {_advice(ctx, SMALLER)}", 71)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except OSError as error:
@@ -64,6 +64,17 @@ class TypedErrors(click.Group):
                 raise
             what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             _leave(ctx, f"internal error ({what}); please report it, with what BLURGEN_DEBUG=1 prints", 70)
+
+
+RESUMED = "run the same command again to go on where it stopped"
+SMALLER = "use fewer --workers, fewer --pairs-per-shard or a smaller --size"
+
+
+def _advice(ctx: click.Context, usual: str) -> str:
+    """What to do, but for the commands that don't go on where they stopped and have no shards."""
+    if ctx.invoked_subcommand not in ("train", "predict", "eval", "apply"):
+        return usual
+    return "what is finished stays as it is" if usual is RESUMED else "use smaller photos, --short-side or --tile"
 
 
 def _leave(ctx: click.Context, message: str, code: int) -> None:

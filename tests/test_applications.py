@@ -18,6 +18,7 @@ from skimage import data
 
 from blurgen.applications import cutout, magnify, ranked, segment, segment_file, snapped
 from blurgen.applications.degrees import SHEET_PHOTOS, Degree, degree_csv, degree_files
+from blurgen.applications.magnifying import magnify_file
 from blurgen.errors import ArgumentError, OutputError, PhotoError, SourceError
 from blurgen.evaluation.calibration import CALIBRATION, as_probability, fit
 from blurgen.evaluation.detectors import DETECTORS, laplacian
@@ -384,3 +385,13 @@ def test_every_option_has_help(name):
     assert command.help
     assert all(param.help for param in command.params if param.param_type_name == "option")
     assert invoke("apply", name, "--help").exit_code == 0
+
+
+def test_magnify_keeps_the_depth_of_a_photo(tmp_path):
+    deep = (data.camera()[:96, :120].astype(np.uint16) << 8) + 7
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    done = magnify_file(detector_finder("laplacian"), tmp_path / "deep.png", tmp_path / "out")
+    with Image.open(done["image"]) as found:
+        values = np.asarray(found)
+    assert values.max() > 255
+    assert (values == deep).any()  # what is sharp, to the bit

@@ -404,7 +404,7 @@ def test_the_table_for_people_and_its_plots(cuhk):
     images = list(csv.DictReader((cuhk / "plots/images.csv").open()))
     assert [row["type"] for row in images] == ["motion"] * 3 + ["defocus"] * 3
     before = (cuhk / "plots/curves.png").read_bytes()
-    assert run("--maps", cuhk / "maps", "--truth", cuhk / "gt", "--plots", cuhk / "plots").exit_code == 0
+    assert run("--maps", cuhk / "maps", "--truth", cuhk / "gt", "--plots", cuhk / "plots", "--overwrite").exit_code == 0
     assert (cuhk / "plots/curves.png").read_bytes() == before
 
 
@@ -439,3 +439,28 @@ def test_one_origin_of_maps_has_to_be_named(cuhk):
     truth = ("--truth", cuhk / "gt")
     for wrong in ((), ("--maps", "a", "--model", "b"), ("--model", "b"), ("--maps", "a", "--images", "b")):
         assert run(*wrong, *truth).exit_code == 2
+
+
+def test_ois_is_no_lower_than_ods_where_a_photo_is_all_sharp():
+    """In a photo without blur no threshold has an F: the one that calls the least blurred is its best."""
+    truth = np.zeros((8, 8), np.uint8)
+    truth[:, :4] = 255
+    scored = [score_image(truth, truth), score_image(np.full((8, 8), 10, np.uint8), np.zeros((8, 8), np.uint8))]
+    found = summary(Table.of(scored), 0)
+    assert found["ods"] == found["ois"] == 1
+
+
+def test_plots_are_not_written_over_what_is_there(cuhk, tmp_path):
+    pytest.importorskip("matplotlib")
+    maps, truth = cuhk / "maps", cuhk / "gt"
+    for folder in (maps, truth):
+        assert run("--maps", maps, "--truth", truth, "--plots", folder).exit_code == 6
+    arguments = ("--maps", maps, "--truth", truth, "--bootstrap", 0, "--plots", tmp_path / "plots")
+    assert run(*arguments).exit_code == 0
+    assert run(*arguments).exit_code == 6
+    assert run(*arguments, "--overwrite").exit_code == 0
+
+
+def test_options_that_a_map_has_no_use_for_are_refused(cuhk):
+    maps, truth = cuhk / "maps", cuhk / "gt"
+    assert run("--maps", maps, "--truth", truth, "--tta", "4").exit_code == 2

@@ -19,6 +19,7 @@ from blurgen.kernels import Blur
 from blurgen.maps import Finder
 from blurgen.report.contact_sheet import shown
 from blurgen.shards.codecs import can_hold
+from blurgen.sources import decode
 
 START = 0.5
 """Of the map: pixels below are kept, and lend no light."""
@@ -40,14 +41,17 @@ def magnify_file(
 ) -> dict:
     """Write NAME.magnified.png (.npy for what no PNG holds) of one photo into ``out``; the map is ``snapped``.
 
-    ``amount_px``: 1 % of the longer side if not given. Returns the path and the amount. Raises like ``segment_file``.
+    Grey and 16-bit photos stay so; transparent ones are laid on white. ``amount_px``: 1 % of the longer side if not
+    given. Returns the path and the amount. Raises like ``segment_file``.
     """
     photo, out = one_photo(path), Path(out)
     targets = [out / f"{photo.path.stem}.magnified.{suffix}" for suffix in ("png", "npy")]
     refuse_files(targets, path, out, [photo], overwrite)
     image, blur_map = look(finder, photo)
     amount = amount_px or min(MAX_AMOUNT_PX, round(DEFAULT_AMOUNT * max(blur_map.shape), 1))
-    magnified = magnify(image, snapped(image, blur_map), amount)
+    native = decode(photo.read(), "native")
+    kept = native if native.shape[2] in (1, 3) else image  # with transparency: laid on white, as everywhere
+    magnified = magnify(kept, snapped(image, blur_map), amount)
     is_png = can_hold("png", magnified.shape, magnified.dtype.name)
     make_folder(out)
     publish(targets[not is_png], to_png(magnified) if is_png else to_npy(magnified))

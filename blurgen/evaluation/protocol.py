@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blurgen.errors import ArgumentError, PhotoError, SourceError
+from blurgen.errors import ArgumentError, ModelError, PhotoError, SourceError
 from blurgen.evaluation.counts import ImageScore, score_image
 from blurgen.evaluation.summary import Table, constant_summary, summary
 from blurgen.sources.folder import SUFFIXES, escaped
@@ -56,7 +56,8 @@ class Notes:
         for key, words in _WORDS.items():
             names = list(getattr(self, key))
             if names:
-                yield f"{len(names)} {words}: {', '.join(names[:3])}{', ...' * (len(names) > 3)}"
+                some = ", ".join(f"{name:.80}" for name in names[:3])
+                yield f"{len(names)} {words}: {some}{', ...' * (len(names) > 3)}"
         yield from (f"skipped: {name}: {reason}" for name, reason in self.skipped.items())
 
 
@@ -183,7 +184,7 @@ def evaluate(
             continue
         try:
             scored.append((truth, _score(truth, make_map(maps[truth.stem]), polarity, notes)))
-        except PhotoError as error:
+        except (PhotoError, ModelError) as error:
             notes.skipped[truth.name] = str(error)
     notes.maps_without_truth += map(escaped, sorted(maps.keys() - stems))
     if not scored:
@@ -245,7 +246,7 @@ def _number(stem: str) -> int:
 
 def _names_in_file(path: Path) -> list[str]:
     try:
-        lines = read_file(path).decode().splitlines()
+        lines = read_file(path).decode("utf-8-sig").splitlines()
     except (PhotoError, UnicodeError) as error:
         named, reason = printable(str(path)), printable(str(error))
         raise SourceError(f"{named}: {reason}; --subset takes even, odd, all or a file of names") from None

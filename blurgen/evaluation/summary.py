@@ -177,6 +177,7 @@ class Curves:
         """The scores over the pixels of all images."""
         totals, half, above = weights @ self.totals, weights @ self.half, np.tensordot(weights, self.above, 1)
         best = np.argmax(np.nan_to_num(self.f1), axis=1)
+        best[self.totals[:, 1] == 0] = self.f1.shape[1] - 1  # nothing is blurred, so as little as possible is called so
         own = weights @ np.take_along_axis(self.above, best[:, None, None], 2)[..., 0]
         below = totals - half
         return {

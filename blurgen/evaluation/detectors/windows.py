@@ -23,8 +23,9 @@ def luminance(photo: np.ndarray) -> np.ndarray:
     if photo.ndim != 3 or photo.dtype.name not in FULL_SCALE:
         raise ArgumentError(f"a photo of shape {photo.shape}, {photo.dtype}: give (H, W, C), uint8, uint16 or float32")
     factor = np.float32(255 / FULL_SCALE[photo.dtype.name])
-    if photo.shape[2] == 3:
-        return photo.astype(np.float32) @ (RED_GREEN_BLUE * factor)
+    if photo.shape[2] == 3:  # one pixel as another: a matrix product rounds them in different ways
+        red, green, blue = (photo[..., place] * weight for place, weight in enumerate(RED_GREEN_BLUE * factor))
+        return red + green + blue
     return photo.mean(axis=2, dtype=np.float32) * factor
 
 
@@ -63,7 +64,7 @@ def standardised(values: np.ndarray) -> np.ndarray:
     """Mean 0, standard deviation 1, float32; zeros where there is one value only. NaN never."""
     values = values.astype(np.float64)
     spread = values.std()
-    if spread <= 1e-6 * np.abs(values).max():  # rounding is no information
+    if spread <= 1e-6 * max(1.0, np.abs(values).max()):  # rounding is no information
         return np.zeros(values.shape, np.float32)
     return ((values - values.mean()) / spread).astype(np.float32)
 

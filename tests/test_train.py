@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from helpers_shards import RECIPE, make, photo_crop, write_photos
 from PIL import Image
 
@@ -27,6 +28,7 @@ from blurgen.training.params import PRESETS, load_preset  # noqa: E402
 from blurgen.training.run import load_model  # noqa: E402
 from blurgen.training.session import train_model  # noqa: E402
 from blurgen.training.weights import read_safetensors  # noqa: E402
+from blurgen_cli.main import main  # noqa: E402
 
 TINY = PRESETS["default"].with_values(
     {"model": "unet-xs", "augment.size": "32x32", "batch.size": 4, "batch.epochs": 2, "batch.val_share": 0.25}
@@ -342,13 +344,16 @@ def test_a_compiler_that_is_not_there_is_said(root, tmp_path):
         (("--export-onnx", "--out", "nowhere"), 10, "nowhere"),
     ],
 )
-def test_errors_are_one_line(root, arguments, code, message):
+def test_errors_are_one_line(root, monkeypatch, arguments, code, message):
     if "cuda" in arguments and torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    done = blurgen(root, *arguments, *(("--out", "errors") if "--out" not in arguments else ()))
-    assert done.returncode == code, done.stderr
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("BLURGEN_CACHE", str(root / "cache"))
+    arguments += () if "--out" in arguments else ("--out", "errors")
+    done = CliRunner().invoke(main, ["train", *arguments])
+    assert done.exit_code == code, done.stderr
     assert message in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("blurgen: error: ")
     assert not (root / "errors/config.toml").exists()
 
 
@@ -425,7 +430,9 @@ def test_presets_are_hostile_until_checked(tmp_path, text, message):
 @pytest.mark.parametrize(
     "wrong", [{"WORLD_SIZE": "abc"}, {"WORLD_SIZE": "0"}, {"LOCAL_RANK": "x"}, {"WORLD_SIZE": "2"}]
 )
-def test_an_environment_that_torchrun_did_not_set_is_said(root, tmp_path, wrong):
-    done = blurgen(root, "shards", *OPTIONS, "--out", tmp_path / "run", **wrong)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+def test_an_environment_that_torchrun_did_not_set_is_said(root, tmp_path, monkeypatch, wrong):
+    for name, value in wrong.items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(main, ["train", str(root / "shards"), *OPTIONS, "--out", str(tmp_path / "run")])
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.stderr
     assert "torchrun" in done.stderr

@@ -87,9 +87,11 @@ def eval_(
     scores = found.scores(bootstrap, seed)
     for line in found.notes.lines():
         click.echo(printable(line), err=True)
-    print_json(scores | {"notes": vars(found.notes)}) if as_json else _print(scores)
-    if plots:
-        _write_plots(plots, found, scores)
+    try:
+        if plots:
+            _write_plots(plots, found, scores)
+    finally:  # whatever becomes of the plots, the scores are told
+        print_json(scores | {"notes": vars(found.notes)}) if as_json else _print(scores)
 
 
 def _make_room(plots: str, overwrite: bool, *sources: str) -> None:

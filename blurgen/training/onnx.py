@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from blurgen.errors import DependencyError, ModelError
 from blurgen.files import publish
+from blurgen.sources.photo import first_line
 from blurgen.training.models import BlurModel
 
 AXES = {"image": ("N", "", "H", "W"), "blur": ("N", "", "H", "W")}
@@ -64,7 +65,7 @@ def onnx_bytes(model: BlurModel) -> bytes:
     try:
         onnx.checker.check_model(data, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ModelError(f"the model's ONNX file is not valid ({_first_line(error)})") from None
+        raise ModelError(f"the model's ONNX file is not valid ({first_line(error)})") from None
     return data
 
 
@@ -93,7 +94,7 @@ def _traced(model: BlurModel):
                 verbose=False,
             ).model_proto
     except torch.onnx.errors.OnnxExporterError as error:
-        raise ModelError(f"the model can't be expressed in ONNX ({_first_line(error.__cause__ or error)})") from None
+        raise ModelError(f"the model can't be expressed in ONNX ({first_line(error.__cause__ or error)})") from None
     finally:
         model.train(was_training)
 
@@ -120,7 +121,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{str(error).strip().partition(chr(10))[0]:.200}"

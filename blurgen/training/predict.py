@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from blurgen.channels import FULL_SCALE
+from blurgen.channels import check_photo
 from blurgen.errors import ArgumentError, ModelError, TrainingError
 from blurgen.evaluation.detectors import RED_GREEN_BLUE
 from blurgen.evaluation.scaling import enlarged, smaller
@@ -94,8 +94,7 @@ def predict(
 
 
 def _check_photo(photo: np.ndarray, channels: int) -> None:
-    if photo.ndim != 3 or photo.dtype.name not in FULL_SCALE:
-        raise ArgumentError(f"a photo of shape {photo.shape}, {photo.dtype}: give (H, W, C), uint8, uint16 or float32")
+    check_photo(photo)
     if photo.shape[2] != channels and {photo.shape[2], channels} != {1, 3}:
         raise ModelError(
             f"a photo of {photo.shape[2]} channels: the model was trained on {channels}; train one on such"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from blurgen.errors import DependencyError, ModelError
 from blurgen.files import open_plain, publish
-from blurgen.sources.photo import printable
+from blurgen.sources.photo import first_line, printable
 from blurgen.training.models import BlurModel
 
 MAX_BYTES = 4 << 30  # of a file of weights, also unpacked
@@ -41,7 +41,7 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str
         with safetensors.safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except Exception as error:  # also of types that torch does not know: a file may name whatever it likes
-        raise ModelError(f"{path}: damaged ({_one_line(error)}); get or make it again") from None
+        raise ModelError(f"{path}: damaged ({first_line(error)}); get or make it again") from None
 
 
 def write_safetensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -178,7 +178,3 @@ def _named(fault: str, keys: list[str]) -> str:
     """ "2 missing (a, b)"; at most three names."""
     names = [printable(key)[:60] for key in keys[:3]]
     return f"{len(keys)} {fault} ({', '.join(names)}{', ...' if len(keys) > 3 else ''})"
-
-
-def _one_line(error: Exception) -> str:
-    return printable(str(error))[:100]

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from blurgen.channels import FULL_SCALE
-from blurgen.errors import ArgumentError
+from blurgen.channels import FULL_SCALE, check_photo
 
 LEVEL = 1.0
 """Added to a variance of 8-bit levels before its logarithm: below it there is nothing but rounding."""
@@ -20,8 +19,7 @@ RED_GREEN_BLUE = np.array((0.299, 0.587, 0.114), np.float32)
 
 def luminance(photo: np.ndarray) -> np.ndarray:
     """(H, W) float32 in 8-bit levels: weighted as ITU-R BT.601 where there are three channels, else their mean."""
-    if photo.ndim != 3 or photo.dtype.name not in FULL_SCALE:
-        raise ArgumentError(f"a photo of shape {photo.shape}, {photo.dtype}: give (H, W, C), uint8, uint16 or float32")
+    check_photo(photo)
     factor = np.float32(255 / FULL_SCALE[photo.dtype.name])
     if photo.shape[2] == 3:  # one pixel as another: a matrix product rounds them in different ways
         red, green, blue = (photo[..., place] * weight for place, weight in enumerate(RED_GREEN_BLUE * factor))

@@ -4,11 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 DEMO := demo
+MODEL := model
+PHOTOS ?=
+PAIRS ?= 12000
+REAL ?=
+REAL_MASKS ?=
 
-.PHONY: help demo test torture torch lint format bench clean
+.PHONY: help demo model test torture torch lint format bench clean
 
 help:
 	@echo "make demo    200 pairs from the sample photos, verified, with a contact sheet: $(DEMO)/"
+	@echo "make model PHOTOS=DIR   a model that finds blur, from photos of yours, in about an hour: $(MODEL)/"
 	@echo "make test    ruff and the tests"
 	@echo "make torture kills, damage and mutants of shards, for some 25 minutes"
 	@echo "make torch   adds the extra \`train\`, so that make test tests the training too"
@@ -33,6 +39,10 @@ $(VENV)/.installed-torch: $(VENV)/.installed-test
 	$(PIP) -e '.[test,train]'
 	@touch $@
 
+$(VENV)/.installed-train: $(VENV)/.installed
+	$(PIP) -e '.[train]'
+	@touch $@
+
 torch: $(VENV)/.installed-torch
 
 demo: $(VENV)/.installed
@@ -43,6 +53,14 @@ demo: $(VENV)/.installed
 	@echo
 	@echo "The data set is in $(DEMO)/shards. Look at $(DEMO)/preview.png, and at the numbers:"
 	@echo "  $(BIN)/blurgen info $(DEMO)/shards"
+
+# Interrupted? The same again goes on. REAL=DIR: real photos with human masks (white = blurred) to score it on.
+model: $(VENV)/.installed-train
+	@test -d "$(PHOTOS)" || { echo "say which photos to learn from: make model PHOTOS=DIR"; exit 1; }
+	$(BIN)/blurgen make --source folder --root "$(PHOTOS)" --recipe real --n $(PAIRS) --out $(MODEL)/shards
+	$(BIN)/blurgen train $(MODEL)/shards --out $(MODEL)/run $$(test ! -f $(MODEL)/run/config.toml || echo --resume)
+	$(BIN)/python -m blurgen.training.card $(MODEL)/run $(MODEL)/shards \
+		$(if $(REAL),--real "$(REAL)" $(if $(REAL_MASKS),--real-masks "$(REAL_MASKS)"))
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

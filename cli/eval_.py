@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from blurgen_cli.finding import TTA_OPTION, open_finder
 from blurgen_cli.options import (
     DEVICE_OPTION,
     json_option,
@@ -32,7 +33,7 @@ PLOT_NAMES = ("curves.png", "curves.csv", "images.csv")
 @click.option("--polarity", type=click.Choice(["white", "black"]), help="What blurred is in the masks (plain).")
 @text_option("--subset", metavar="even|odd|all|FILE", default="all", show_default=True, help="By number, or a list.")
 @click.option("--short-side", type=click.IntRange(32), help="Make larger photos so small first. [default: as they are]")
-@click.option("--tta", type=click.Choice(["none", "flip", "4"]), default="none", help="Mirror images averaged (model).")
+@TTA_OPTION
 @DEVICE_OPTION
 @click.option("--bootstrap", type=click.IntRange(0, 100_000), default=1000, show_default=True, help="0: no intervals.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
@@ -131,7 +132,6 @@ def _check_choice(maps, model, detector, images) -> None:
 def _maker(model, detector, short_side, tta, device):
     """What makes a map of a file: reads it, or shows a photo to a model or a detector."""
     from blurgen.evaluation.protocol import read_map, read_photo
-    from blurgen_cli.finding import open_finder
 
     if not (model or detector):
         return read_map

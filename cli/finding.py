@@ -10,6 +10,13 @@ MODEL_OPTION = text_option(
     "--model", "run", type=click.Path(), metavar="RUN", help="The folder of a run, or its best.safetensors."
 )
 DETECTOR_OPTION = text_option("--detector", metavar="NAME", help="Instead: a detector that needs no training.")
+TTA_OPTION = click.option(
+    "--tta",
+    type=click.Choice(["none", "flip", "4", "scales"]),
+    default="none",
+    show_default=True,
+    help="Average the maps of mirror images, or of the photo and its halves (models).",
+)
 FINDING_OPTIONS = (
     MODEL_OPTION,
     text_option("--detector", metavar="NAME", help="One that needs no training. [default, without --model: laplacian]"),

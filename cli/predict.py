@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from blurgen_cli.finding import DETECTOR_OPTION, MODEL_OPTION, open_finder
+from blurgen_cli.finding import DETECTOR_OPTION, MODEL_OPTION, TTA_OPTION, open_finder
 from blurgen_cli.options import (
     DEVICE_OPTION,
     count_of,
@@ -20,9 +20,7 @@ from blurgen_cli.options import (
 @MODEL_OPTION
 @DETECTOR_OPTION
 @text_option("--out", type=click.Path(), required=True, help="Folder of the maps; not among the photos.")
-@click.option(
-    "--tta", type=click.Choice(["none", "flip", "4"]), default="none", show_default=True, help="Mirror images averaged."
-)
+@TTA_OPTION
 @click.option(
     "--format", "form", type=click.Choice(["png", "npy"]), default="png", show_default=True, help="8-bit or float."
 )

@@ -3,6 +3,7 @@
 import json
 import math
 
+import click
 import cv2
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from blurgen.errors import ArgumentError, ModelError, OutputError, SourceError, TrainingError  # noqa: E402
+from blurgen.evaluation.scaling import enlarged, smaller  # noqa: E402
 from blurgen.maps import MapOptions, map_names, predict_files  # noqa: E402
 from blurgen.training.models import BlurModel, build_model  # noqa: E402
-from blurgen.training.predict import model_finder, predict, tiles  # noqa: E402
+from blurgen.training.predict import VIEWS, model_finder, predict, tiles  # noqa: E402
 from blurgen.training.run import BEST_NAME, CONFIG_KEY, DataFacts, RunConfig  # noqa: E402
 from blurgen.training.weights import write_safetensors  # noqa: E402
 
@@ -72,7 +74,7 @@ def noise(*shape):
     st.integers(0, 5),
     st.sampled_from([1, 2, 3, 8]),
     st.integers(0, 20),
-    st.sampled_from(["none", "flip", "4"]),
+    st.sampled_from(["none", "flip", "4", "scales"]),
 )
 def test_tiles_change_nothing_where_the_reach_is_bounded(shape, reach, multiple, more, tta):
     model, photo = Box(reach, multiple), noise(*shape, 3)
@@ -127,6 +129,25 @@ def test_maps_are_probabilities_and_never_stretched():
     assert found.dtype == np.float32
     assert found.shape == (40, 50)
     assert (found.min(), found.max()) == pytest.approx((0.4, 0.6), abs=1e-6)
+
+
+def test_a_photo_and_its_halves_are_averaged_while_they_are_large_enough():
+    photo = noise(1100, 1030, 3)
+    sizes = [photo, half := smaller(photo, 515), smaller(half, 257)]
+    wanted = np.mean([enlarged(predict(Box(), one), photo.shape[:2]) for one in sizes], axis=0)
+    np.testing.assert_allclose(predict(Box(), photo, tta="scales"), wanted, atol=1e-6)
+
+
+def test_a_small_photo_has_one_scale():
+    photo = noise(300, 511, 3)
+    np.testing.assert_array_equal(predict(Box(), photo, tta="scales"), predict(Box(), photo))
+
+
+def test_the_command_line_knows_every_tta():
+    from blurgen_cli.finding import TTA_OPTION
+
+    command = TTA_OPTION(click.command()(lambda tta: None))
+    assert list(command.params[0].type.choices) == list(VIEWS)
 
 
 @pytest.mark.parametrize(("tta", "flips"), [("none", [()]), ("flip", [(), 1]), ("4", [(), 0, 1, (0, 1)])])

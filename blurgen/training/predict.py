@@ -23,8 +23,11 @@ VIEWS = {
     "none": ((1, 1),),
     "flip": ((1, 1), (1, -1)),
     "4": ((1, 1), (1, -1), (-1, 1), (-1, -1)),
+    "scales": ((1, 1),),
 }
 """Test-time augmentation -> steps along rows and columns of the views whose maps are averaged; -1 is a mirror."""
+LEAST_SIDE_PX = 256
+"""tta "scales" halves a photo as long as its short side stays that long."""
 
 
 def model_finder(
@@ -52,7 +55,9 @@ def predict(
     photo : ndarray of shape (H, W, C), uint8, uint16 or float32
         A model of three channels sees a grey photo as red = green = blue; one of a single channel sees the luminance.
     tta : str
-        "none"; "flip": mean of the probabilities of the photo and of its mirror image; "4": of all four mirror images.
+        "none"; "flip": mean of the probabilities of the photo and of its mirror image; "4": of all four mirror images;
+        "scales": of the photo and of its halves, as long as their short side has ``LEAST_SIDE_PX``: what is sharp in a
+        large photo is often so only at a smaller size.
     tile_px : int, optional
         Side of the tiles that a larger photo is cut into; 1024, or more if the model sees far. Memory grows with it.
     short_side : int, optional
@@ -79,18 +84,34 @@ def predict(
     _check_photo(photo, model.channels)
     side = _tile_side(model, tile_px)
     small = smaller(photo, short_side)
-    total = np.zeros(small.shape[:2], np.float32)
+    sizes = _halved(small) if tta == "scales" else [small]
     try:
-        for down, right in VIEWS[tta]:  # each view adds to the same view of the map
-            _add(model, small[::down, ::right], total[::down, ::right], side)
+        total = sum(enlarged(_mean_of_views(model, one, VIEWS[tta], side), small.shape[:2]) for one in sizes)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise TrainingError(f"out of memory with tiles of {side} px: lower --tile") from None
     if not np.isfinite(total).all():
         raise ModelError("the model gives values that are no numbers; train it again")
-    total /= len(VIEWS[tta])
+    total /= len(sizes)
     return np.minimum(enlarged(total, photo.shape[:2]), 1)  # weights may add up to a rounding more
+
+
+def _halved(photo: np.ndarray) -> list[np.ndarray]:
+    """The photo, its half, the half of that, as long as the short side has ``LEAST_SIDE_PX``."""
+    sizes = [photo]
+    while (half := min(sizes[-1].shape[:2]) // 2) >= LEAST_SIDE_PX:
+        sizes.append(smaller(sizes[-1], half))
+    return sizes
+
+
+def _mean_of_views(model: BlurModel, photo: np.ndarray, views: tuple, side: int) -> np.ndarray:
+    """(H, W) float32: the mean map of mirror images."""
+    total = np.zeros(photo.shape[:2], np.float32)
+    for down, right in views:  # each view adds to the same view of the map
+        _add(model, photo[::down, ::right], total[::down, ::right], side)
+    total /= len(views)
+    return total
 
 
 def _check_photo(photo: np.ndarray, channels: int) -> None:

@@ -1,0 +1,345 @@
+"""What pairs teach about real photos: one model for each recipe, judged on really defocused photos.
+
+    python benchmarks/sim_to_real.py --data DIR --work DIR [--seeds 0 1 2] TRIAL ...
+    python benchmarks/sim_to_real.py --table [--against TRIAL] [TRIAL ...]
+    python benchmarks/sim_to_real.py --effects
+
+A trial is a recipe and what is changed of it or of the training, as one argument:
+
+    "real"   "standard mask.kinds={half-plane=1} targets.unknown=true"   "real batch.steps=1500 model=unet-s"
+
+For each trial and seed: PAIRS pairs of the photos of BSDS500 (train) and VOC (those without instance masks), a model
+trained on them (TRAINING unless changed; one thread), and its AUC on DIR/realblur_dev, ``mask_dense``, unknown pixels
+left out: mean over the photos of a scene, then over scenes, at a short side of 320 px, at native size, and at native
+size with --tta scales. Beside it, on pairs of photos that no model has seen (BSDS500 val) with human segments as masks:
+AUC, and how well the borders are met within 3 px; and AUC on frames that really moved (moving_frames.py). The
+training-free detectors are trials too, by their names.
+
+Done trials are rows of benchmarks/results/sim_to_real.csv, one for each trial and seed, appended when it ends: run the
+same command again after an interruption, and what is missing is done. --table gives means over seeds, and differences
+to one trial with 95 % intervals (bootstrap over scenes); --effects what each change alone is worth, by least squares
+over all trials that began as ``standard``, many changes being tried at once. DIR holds bsds500, VOCdevkit/VOC2007 and
+realblur_dev.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import fcntl
+import io
+import os
+import sys
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
+from hashlib import sha256
+from multiprocessing import get_context
+from pathlib import Path
+
+os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+import cv2
+import numpy as np
+from moving_frames import moving_pairs
+from scipy.io import loadmat
+
+from blurgen import load_recipe, make_dataset, open_source
+from blurgen.dataset.manifest import read_manifest
+from blurgen.evaluation.detectors import DETECTORS
+from blurgen.evaluation.metrics import image_scores, paired_bootstrap
+from blurgen.evaluation.scaling import enlarged, smaller
+from blurgen.files import publish
+from blurgen.masks import annotated_objects
+from blurgen.recipe import Recipe
+from blurgen.sources.labelled import open_labelled
+from blurgen.synthesis import Studio
+from blurgen.training.params import PRESETS, TrainingParams
+
+PAIRS = 1600
+TRAINING = {
+    "model": "unet-xs",
+    "batch.steps": 500,
+    "batch.size": 16,
+    "batch.val_share": 0.0,
+    "augment.size": "96x96",
+}
+SIZES = {"320": (320, "none"), "native": (None, "none"), "scales": (None, "scales")}
+"""Name -> short side that real photos are made smaller to, and test-time augmentation (of models)."""
+HELD_OUT = "alvarez-gila-2019"
+"""Recipe of the pairs with human segments; those whose masks are cruder could not tell where a border is."""
+TOLERANCE_PX = 3
+RESULTS = Path(__file__).parent / "results" / "sim_to_real.csv"
+FACTS = ("trial", "seed", "date", "pairs", "data", "seconds", "held_out_auc", "border_f", "motion_auc")
+TRAINING_SECTIONS = {"model", "optimizer", "batch", "augment", "loss"}
+
+
+def parse_trial(text: str) -> tuple[Recipe, TrainingParams]:
+    """The recipe and the training of a trial."""
+    name, *changes = text.split()
+    recipe, training = {}, dict(TRAINING)
+    for change in changes:
+        key, _, value = change.partition("=")
+        with suppress(tomllib.TOMLDecodeError):  # a word without quotes
+            value = tomllib.loads(f"value = {value}")["value"]
+        (training if key.split(".")[0] in TRAINING_SECTIONS else recipe)[key] = value
+    return load_recipe(name).with_values(recipe, text), PRESETS["default"].with_values(training, text)
+
+
+def photos_to_train_on(data: Path, work: Path) -> Path:
+    """A folder of links: BSDS500's train photos and those of VOC that have no instance masks."""
+    voc = data / "VOCdevkit" / "VOC2007"
+    annotated = {path.stem for path in (voc / "SegmentationObject").iterdir()}
+    chosen = [path for path in (voc / "JPEGImages").iterdir() if path.stem not in annotated]
+    folder = work / "photos"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in [*(data / "bsds500" / "images" / "train").glob("*.jpg"), *chosen]:
+        link = folder / path.name
+        if not link.is_symlink():
+            link.symlink_to(path.resolve())
+    return folder
+
+
+def pairs_of(recipe: Recipe, pairs: int, seed: int, work: Path) -> Path:
+    """The data set of a recipe, made once; a second job that wants it waits."""
+    named = f"{recipe.digest}-{pairs}-{seed}"
+    out = work / "pairs" / sha256(named.encode()).hexdigest()[:16]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{out}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        make_dataset(
+            open_source("folder", work / "photos"), pairs, out, recipe=recipe, seed=seed, workers=1, progress=False
+        )
+    return out
+
+
+def held_out_pairs(data: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Images (H, W, 3) and masks (H, W) bool: one pair of each of BSDS500's val photos, human segments as regions."""
+    recipe = load_recipe(HELD_OUT).with_values(
+        {"mask.kinds": {"object": 1.0}, "mask.area_range": [0.05, 0.6], "geometry.crop_scale_range": [1.0, 1.0]}
+    )
+    for number, path in enumerate(sorted((data / "bsds500" / "images" / "val").glob("*.jpg"))):
+        truth = loadmat(data / "bsds500" / "groundTruth" / "val" / f"{path.stem}.mat")["groundTruth"]
+        segments = truth[0, 0]["Segmentation"][0, 0].astype(np.int32)
+        photo = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        pair = Studio(photo, recipe, {"object": annotated_objects(segments)}).make(0, number)
+        yield pair.image, pair.mask
+
+
+def kept(name: str, make: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]], work: Path) -> list[tuple]:
+    """Images and masks, made once for all jobs."""
+    path = work / f"{name}.npz"
+    if not path.exists():
+        found = list(make())
+        with io.BytesIO() as file:
+            np.savez(file, *(array for pair in found for array in pair))
+            publish(path, file.getvalue())
+    with np.load(path) as arrays:
+        return [(arrays[f"arr_{at}"], arrays[f"arr_{at + 1}"]) for at in range(0, len(arrays.files), 2)]
+
+
+def border_f(found: list[np.ndarray], masks: list[np.ndarray]) -> float:
+    """The best mean F, over thresholds, of the borders of maps against those of masks, within TOLERANCE_PX."""
+    levels = np.unique(np.quantile(np.stack(found)[:, ::4, ::4], np.linspace(0.1, 0.9, 17)))
+    return max(
+        float(np.mean([_border_f(one > level, mask) for one, mask in zip(found, masks, strict=True)]))
+        for level in levels
+    )
+
+
+def _border_f(found: np.ndarray, mask: np.ndarray) -> float:
+    edges = [_border(one) for one in (found, mask)]
+    if not edges[0].any():
+        return 0.0
+    near = [cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for edge in edges]
+    precision = (near[1][edges[0]] <= TOLERANCE_PX).mean()
+    recall = (near[0][edges[1]] <= TOLERANCE_PX).mean()
+    return 2 * precision * recall / max(precision + recall, 1e-9)
+
+
+def _border(mask: np.ndarray) -> np.ndarray:
+    border = np.zeros(mask.shape, bool)
+    border[:, 1:] |= mask[:, 1:] != mask[:, :-1]
+    border[1:] |= mask[1:] != mask[:-1]
+    return border
+
+
+def judge(find, options: argparse.Namespace) -> dict[str, float]:
+    """The scores of what finds blur, a function of a photo (H, W, 3) and of the short side to work at."""
+    real = open_labelled(options.data / "realblur_dev", "white", masks="mask_dense")
+    scores: dict[str, list[float]] = {}
+    for number, name in enumerate(real.names):
+        photo, mask = real.read(number)
+        for size, (short_side, tta) in SIZES.items():
+            scene = f"{size}/{name.partition('_')[0]}"
+            scores.setdefault(scene, []).append(image_scores(find(photo, short_side, tta), mask)[0])
+    pairs = kept("held_out", lambda: held_out_pairs(options.data), options.work)
+    found, masks = [find(image, None, "none") for image, _ in pairs], [mask for _, mask in pairs]
+    auc = np.mean([image_scores(one, mask)[0] for one, mask in zip(found, masks, strict=True)])
+    moving = kept("moving", lambda: moving_pairs(options.data / "bsds500"), options.work)
+    motion = np.nanmean([image_scores(find(image, None, "none"), mask)[0] for image, mask in moving])
+    means = {scene: round(float(np.mean(some)), 5) for scene, some in sorted(scores.items())}
+    facts = {"held_out_auc": auc, "border_f": border_f(found, masks), "motion_auc": motion}
+    return {name: round(float(value), 5) for name, value in facts.items()} | means
+
+
+def do_trial(text: str, seed: int, options: argparse.Namespace) -> dict:
+    """One row of the results."""
+    begun = time.perf_counter()
+    cv2.setNumThreads(1)
+    if text in DETECTORS:
+        facts = {"pairs": 0, "data": "", "seconds": 0}
+        find = lambda photo, short_side, _: enlarged(DETECTORS[text](smaller(photo, short_side)), photo.shape[:2])  # noqa: E731
+    else:
+        find, facts = learned(text, seed, options)
+        facts["seconds"] = round(time.perf_counter() - begun)
+    return {"trial": text, "seed": seed, "date": time.strftime("%Y-%m-%d")} | facts | judge(find, options)
+
+
+def learned(text: str, seed: int, options: argparse.Namespace):
+    """The model of a trial as a function of a photo and a short side, and what is known of its data."""
+    from blurgen.training.options import Execution
+    from blurgen.training.predict import predict
+    from blurgen.training.run import CHECKPOINT_NAME, load_model
+    from blurgen.training.session import train_model
+
+    recipe, training = parse_trial(text)
+    pairs = pairs_of(recipe, options.pairs, options.data_seed if options.data_seed is not None else seed, options.work)
+    named = f"{text}-{options.pairs}-{seed}"
+    out = options.work / "runs" / sha256(named.encode()).hexdigest()[:16]
+    how = Execution(device="cpu", threads=1, workers=0, cache="ram", notes=options.work)
+    train_model([pairs], out, training, seed=seed, how=how, resume=(out / "config.toml").exists())
+    (out / CHECKPOINT_NAME).unlink(missing_ok=True)
+    (out / "trial.txt").write_text(f"{named}\n")
+    model, _ = load_model(out)
+    facts = {"pairs": options.pairs, "data": read_manifest(pairs)["digest"][:12]}
+    return lambda photo, short_side, tta: predict(model, photo, short_side=short_side, tta=tta), facts
+
+
+def read_rows() -> list[dict[str, str]]:
+    if not RESULTS.exists():
+        return []
+    with RESULTS.open(newline="") as file:
+        return [row for row in csv.DictReader(file) if None not in row.values()]  # not one that was cut short
+
+
+def append(row: dict) -> None:
+    """Add a row; the file as a whole is there at any moment."""
+    rows = [*read_rows(), row]
+    with io.StringIO(newline="") as file:
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        publish(RESULTS, file.getvalue().encode())
+
+
+def run(options: argparse.Namespace) -> None:
+    photos_to_train_on(options.data, options.work)
+    done = {(row["trial"], int(row["seed"])) for row in read_rows()}
+    for text in options.trials:
+        if text not in DETECTORS:
+            parse_trial(text)  # a slip of the pen is known at once
+    seeds = {text: [0] if text in DETECTORS else options.seeds for text in options.trials}
+    jobs = [(text, seed) for seed in options.seeds for text in options.trials if seed in seeds[text]]
+    jobs = [job for job in dict.fromkeys(jobs) if job not in done]
+    with ProcessPoolExecutor(options.jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
+        waiting = {pool.submit(do_trial, text, seed, options): (text, seed) for text, seed in jobs}
+        for future in as_completed(waiting):
+            text, seed = waiting[future]
+            if future.exception():
+                print(f"{text}, seed {seed}: {future.exception()!r}", file=sys.stderr, flush=True)
+                continue
+            row = future.result()
+            append(row)
+            means = " ".join(f"{np.mean(scenes(row, size)):.4f}" for size in SIZES)
+            print(
+                f"{means} held-out {row['held_out_auc']:.3f} border {row['border_f']:.3f} "
+                f"motion {row['motion_auc']:.3f} {row['seconds']:4} s  seed {seed}  {text}",
+                flush=True,
+            )
+
+
+def scenes(row: dict, size: str) -> np.ndarray:
+    """AUC of each scene, in the order of their names."""
+    return np.array([float(row[name]) for name in sorted(row) if name.startswith(f"{size}/")])
+
+
+def table(options: argparse.Namespace) -> str:
+    """Means over seeds, and differences to one trial with their intervals, in points (100 is all)."""
+    found: dict[str, list[dict]] = {}
+    for row in read_rows():
+        found.setdefault(row["trial"], []).append(row)
+    against = found.get(options.against, [])
+    scores = ("held_out_auc", "border_f", "motion_auc")
+    lines = [
+        "| trial | seeds | "
+        + " | ".join([*scores, *SIZES, *(f"{size} against it" for size in SIZES if against)])
+        + " |",
+    ]
+    lines.append("|" + "---|" * (lines[0].count("|") - 1))
+    for text in options.trials or found:
+        rows = found.get(text, [])
+        if not rows:
+            continue
+        cells = [f"{np.mean([float(row[key] or 'nan') for row in rows]):.3f}" for key in scores]
+        means = {size: np.mean([scenes(row, size) for row in rows], axis=0) for size in SIZES}
+        cells += [f"{means[size].mean():.4f}" for size in SIZES]
+        for size in SIZES if against else ():
+            reference = np.mean([scenes(row, size) for row in against], axis=0)
+            mean, low, high = (100 * one for one in paired_bootstrap(means[size] - reference, 0))
+            cells.append(f"{mean:+.2f} [{low:.2f}, {high:.2f}]")
+        lines.append(f"| `{text}` | {len(rows)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def effects() -> str:
+    """What each change is worth in points, and its standard error: least squares over the trials of ``standard``.
+
+    Changes that always came together are one.
+    """
+    rows = [row for row in read_rows() if row["trial"].startswith("standard ") and "model=" not in row["trial"]]
+    made = [set(row["trial"].split()[1:]) for row in rows]
+    together: dict[tuple, list[str]] = {}
+    for change, count in Counter(change for one in made for change in one).items():
+        if 2 < count < len(rows) - 2:
+            together.setdefault(tuple(change in one for one in made), []).append(change)
+    design = np.column_stack([np.ones(len(rows)), *np.array(list(together), float)])
+    scores = [[scenes(row, size).mean() for size in SIZES] + [float(row["border_f"])] for row in rows]
+    scores = 100 * np.array(scores)
+    found, _, rank, _ = np.linalg.lstsq(design, scores, rcond=None)
+    noise = ((scores - design @ found) ** 2).sum(axis=0) / max(1, len(rows) - rank)
+    errors = np.sqrt(np.diag(np.linalg.pinv(design.T @ design))[:, None] * noise)
+    lines = [f"{len(rows)} trials.", "", "| change | with it | " + " | ".join([*SIZES, "border F"]) + " |"]
+    lines.append("|" + "---|" * (lines[-1].count("|") - 1))
+    for (where, names), values, error in zip(together.items(), found[1:], errors[1:], strict=True):
+        cells = " | ".join(f"{value:+.2f} +- {one:.2f}" for value, one in zip(values, error, strict=True))
+        lines.append(f"| `{' '.join(names)}` | {sum(where)} | {cells} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trials", nargs="*", help="see above")
+    parser.add_argument("--data", type=Path, help="bsds500, VOCdevkit and realblur_dev lie here")
+    parser.add_argument("--work", type=Path, help="pairs and weights are kept here")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0], help="of pairs and training (default: 0)")
+    parser.add_argument("--data-seed", type=int, help="of the pairs alone (default: that of the training)")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help=f"of each data set (default: {PAIRS})")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="at once (default: the cores)")
+    parser.add_argument("--table", action="store_true", help="print what was found, run nothing")
+    parser.add_argument("--effects", action="store_true", help="print what each change is worth, run nothing")
+    parser.add_argument("--against", help="the table gives the differences to this trial")
+    options = parser.parse_args()
+    if options.table:
+        print(table(options))
+    elif options.effects:
+        print(effects())
+    else:
+        run(options)
+
+
+if __name__ == "__main__":
+    main()

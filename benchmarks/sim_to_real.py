@@ -36,6 +36,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
@@ -67,8 +68,14 @@ TRAINING = {
     "batch.val_share": 0.0,
     "augment.size": "96x96",
 }
-SIZES = {"320": (320, "none"), "native": (None, "none"), "scales": (None, "scales")}
-"""Name -> short side that real photos are made smaller to, and test-time augmentation (of models)."""
+SIZES = {
+    "320": {"short_side": 320},
+    "320 spread": {"short_side": 320, "spread": True},
+    "native": {},
+    "scales": {"tta": "scales"},
+    "scales spread": {"tta": "scales", "spread": True},
+}
+"""Name -> how the maps of real photos are made, as ``predict`` takes it; detectors know the short side alone."""
 HELD_OUT = "alvarez-gila-2019"
 """Recipe of the pairs with human segments; those whose masks are cruder could not tell where a border is."""
 TOLERANCE_PX = 3
@@ -173,14 +180,14 @@ def judge(find, options: argparse.Namespace) -> dict[str, float]:
     scores: dict[str, list[float]] = {}
     for number, name in enumerate(real.names):
         photo, mask = real.read(number)
-        for size, (short_side, tta) in SIZES.items():
+        for size, how in SIZES.items():
             scene = f"{size}/{name.partition('_')[0]}"
-            scores.setdefault(scene, []).append(image_scores(find(photo, short_side, tta), mask)[0])
+            scores.setdefault(scene, []).append(image_scores(find(photo, **how), mask)[0])
     pairs = kept("held_out", lambda: held_out_pairs(options.data), options.work)
-    found, masks = [find(image, None, "none") for image, _ in pairs], [mask for _, mask in pairs]
+    found, masks = [find(image) for image, _ in pairs], [mask for _, mask in pairs]
     auc = np.mean([image_scores(one, mask)[0] for one, mask in zip(found, masks, strict=True)])
     moving = kept("moving", lambda: moving_pairs(options.data / "bsds500"), options.work)
-    motion = np.nanmean([image_scores(find(image, None, "none"), mask)[0] for image, mask in moving])
+    motion = np.nanmean([image_scores(find(image), mask)[0] for image, mask in moving])
     means = {scene: round(float(np.mean(some)), 5) for scene, some in sorted(scores.items())}
     facts = {"held_out_auc": auc, "border_f": border_f(found, masks), "motion_auc": motion}
     return {name: round(float(value), 5) for name, value in facts.items()} | means
@@ -192,11 +199,16 @@ def do_trial(text: str, seed: int, options: argparse.Namespace) -> dict:
     cv2.setNumThreads(1)
     if text in DETECTORS:
         facts = {"pairs": 0, "data": "", "seconds": 0}
-        find = lambda photo, short_side, _: enlarged(DETECTORS[text](smaller(photo, short_side)), photo.shape[:2])  # noqa: E731
+        find = partial(detected, text)
     else:
         find, facts = learned(text, seed, options)
         facts["seconds"] = round(time.perf_counter() - begun)
     return {"trial": text, "seed": seed, "date": time.strftime("%Y-%m-%d")} | facts | judge(find, options)
+
+
+def detected(name: str, photo: np.ndarray, short_side: int | None = None, **_) -> np.ndarray:
+    """The map of a detector, which can't do what models can."""
+    return enlarged(DETECTORS[name](smaller(photo, short_side)), photo.shape[:2])
 
 
 def learned(text: str, seed: int, options: argparse.Namespace):
@@ -216,7 +228,7 @@ def learned(text: str, seed: int, options: argparse.Namespace):
     (out / "trial.txt").write_text(f"{named}\n")
     model, _ = load_model(out)
     facts = {"pairs": options.pairs, "data": read_manifest(pairs)["digest"][:12]}
-    return lambda photo, short_side, tta: predict(model, photo, short_side=short_side, tta=tta), facts
+    return partial(predict, model), facts
 
 
 def read_rows() -> list[dict[str, str]]:
@@ -228,11 +240,10 @@ def read_rows() -> list[dict[str, str]]:
 
 def append(row: dict) -> None:
     """Add a row; the file as a whole is there at any moment."""
-    rows = [*read_rows(), row]
     with io.StringIO(newline="") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        writer = csv.DictWriter(file, list(row), restval="", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows([*read_rows(), row])
         publish(RESULTS, file.getvalue().encode())
 
 
@@ -264,7 +275,7 @@ def run(options: argparse.Namespace) -> None:
 
 def scenes(row: dict, size: str) -> np.ndarray:
     """AUC of each scene, in the order of their names."""
-    return np.array([float(row[name]) for name in sorted(row) if name.startswith(f"{size}/")])
+    return np.array([float(row[name] or "nan") for name in sorted(row) if name.startswith(f"{size}/")])
 
 
 def table(options: argparse.Namespace) -> str:
@@ -289,10 +300,25 @@ def table(options: argparse.Namespace) -> str:
         cells += [f"{means[size].mean():.4f}" for size in SIZES]
         for size in SIZES if against else ():
             reference = np.mean([scenes(row, size) for row in against], axis=0)
-            mean, low, high = (100 * one for one in paired_bootstrap(means[size] - reference, 0))
-            cells.append(f"{mean:+.2f} [{low:.2f}, {high:.2f}]")
+            difference = 100 * (means[size] - reference)
+            known = np.isfinite(difference).all()
+            cells.append("{:+.2f} [{:.2f}, {:.2f}]".format(*paired_bootstrap(difference, 0)) if known else "")
         lines.append(f"| `{text}` | {len(rows)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def usual_values(made: list[set[str]]) -> list[str]:
+    """Of keys that every trial changes, the change made most often: what other values are measured against."""
+    counts = Counter(change for one in made for change in one)
+    keys = Counter(change.partition("=")[0] for one in made for change in one)
+    return [
+        max(
+            (change for change in counts if change.partition("=")[0] == key),
+            key=lambda change: (counts[change], change),
+        )
+        for key, count in keys.items()
+        if count == len(made)
+    ]
 
 
 def effects() -> str:
@@ -300,19 +326,23 @@ def effects() -> str:
 
     Changes that always came together are one.
     """
+    sizes = [size for size in SIZES if "spread" not in size]  # which came later
     rows = [row for row in read_rows() if row["trial"].startswith("standard ") and "model=" not in row["trial"]]
-    made = [set(row["trial"].split()[1:]) for row in rows]
+    changes = [dict(change.split("=", 1) for change in row["trial"].split()[1:]) for row in rows]
+    made = [{f"{key}={value}" for key, value in one.items()} for one in changes]
+    for usual in usual_values(made):
+        made = [one - {usual} for one in made]
     together: dict[tuple, list[str]] = {}
     for change, count in Counter(change for one in made for change in one).items():
         if 2 < count < len(rows) - 2:
             together.setdefault(tuple(change in one for one in made), []).append(change)
     design = np.column_stack([np.ones(len(rows)), *np.array(list(together), float)])
-    scores = [[scenes(row, size).mean() for size in SIZES] + [float(row["border_f"])] for row in rows]
+    scores = [[scenes(row, size).mean() for size in sizes] + [float(row["border_f"])] for row in rows]
     scores = 100 * np.array(scores)
     found, _, rank, _ = np.linalg.lstsq(design, scores, rcond=None)
     noise = ((scores - design @ found) ** 2).sum(axis=0) / max(1, len(rows) - rank)
     errors = np.sqrt(np.diag(np.linalg.pinv(design.T @ design))[:, None] * noise)
-    lines = [f"{len(rows)} trials.", "", "| change | with it | " + " | ".join([*SIZES, "border F"]) + " |"]
+    lines = [f"{len(rows)} trials.", "", "| change | with it | " + " | ".join([*sizes, "border F"]) + " |"]
     lines.append("|" + "---|" * (lines[-1].count("|") - 1))
     for (where, names), values, error in zip(together.items(), found[1:], errors[1:], strict=True):
         cells = " | ".join(f"{value:+.2f} +- {one:.2f}" for value, one in zip(values, error, strict=True))

@@ -23,7 +23,7 @@ from blurgen.shards.codecs import StorageParams
 from blurgen.sources.params import PhotoParams
 from blurgen.targets import TargetParams
 
-DEFAULT_RECIPE = "standard"
+DEFAULT_RECIPE = "real"
 MAX_RECIPE_BYTES = 20_000
 """Those that come with blurgen have 6,000. tomllib takes seconds for deep keys, growing with the square of them."""
 

@@ -69,5 +69,10 @@ def without_texture(image: np.ndarray, least: float) -> np.ndarray:
     True where the mean of the squared Laplacian (4 neighbours, white is 255) over the ``TEXTURE_SIDE_PX`` square around
     a pixel is below ``least``.
     """
-    laplacian = cv2.Laplacian(luminance(image), cv2.CV_32F, ksize=1)
-    return cv2.boxFilter(laplacian * laplacian, -1, (TEXTURE_SIDE_PX, TEXTURE_SIDE_PX)) < least
+    return texture(luminance(image)) < least
+
+
+def texture(grey: np.ndarray) -> np.ndarray:
+    """Mean of the squared Laplacian around each pixel of a luminance (H, W) uint8: (H, W) float32."""
+    laplacian = cv2.Laplacian(grey, cv2.CV_32F, ksize=1)
+    return cv2.boxFilter(laplacian * laplacian, -1, (TEXTURE_SIDE_PX, TEXTURE_SIDE_PX))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from blurgen_cli.finding import TTA_OPTION, open_finder
+from blurgen_cli.finding import SPREAD_OPTION, TTA_OPTION, open_finder
 from blurgen_cli.options import (
     DEVICE_OPTION,
     json_option,
@@ -34,6 +34,7 @@ PLOT_NAMES = ("curves.png", "curves.csv", "images.csv")
 @text_option("--subset", metavar="even|odd|all|FILE", default="all", show_default=True, help="By number, or a list.")
 @click.option("--short-side", type=click.IntRange(32), help="Make larger photos so small first. [default: as they are]")
 @TTA_OPTION
+@SPREAD_OPTION
 @DEVICE_OPTION
 @click.option("--bootstrap", type=click.IntRange(0, 100_000), default=1000, show_default=True, help="0: no intervals.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
@@ -51,6 +52,7 @@ def eval_(
     subset,
     short_side,
     tta,
+    spread,
     device,
     bootstrap,
     seed,
@@ -71,9 +73,9 @@ def eval_(
 
     polarity = _polarity(layout, polarity)
     _check_choice(maps, model, detector, images)
-    if maps and (short_side or tta != "none" or device != "auto"):
+    if maps and (short_side or tta != "none" or spread or device != "auto"):
         raise ArgumentError(
-            "--short-side, --tta and --device are for --model and --detector: leave them out with --maps"
+            "--short-side, --tta, --spread and --device are for --model and --detector: leave them out with --maps"
         )
     if plots:
         require_packages("train", "matplotlib")
@@ -81,7 +83,7 @@ def eval_(
     truths, missing = list_truths(truth, layout, subset)
     known = [one.stem for one in (truths if subset == "all" else list_truths(truth, layout)[0])]
     listed = list_maps(maps or images)
-    make_map = _maker(model, detector, short_side, tta, device)
+    make_map = _maker(model, detector, short_side, tta, spread, device)
     shown = tqdm(truths, desc="eval", unit="image", disable=is_quiet(True))
     found = evaluate(shown, listed, polarity, make_map, all_stems=known)
     found.notes.names_without_truth += missing
@@ -129,13 +131,13 @@ def _check_choice(maps, model, detector, images) -> None:
         raise ArgumentError("--images goes with --model and --detector: give the folder of the photos")
 
 
-def _maker(model, detector, short_side, tta, device):
+def _maker(model, detector, short_side, tta, spread, device):
     """What makes a map of a file: reads it, or shows a photo to a model or a detector."""
     from blurgen.evaluation.protocol import read_map, read_photo
 
     if not (model or detector):
         return read_map
-    finder = open_finder(model, detector, short_side=short_side, device=device, tta=tta)
+    finder = open_finder(model, detector, short_side=short_side, device=device, tta=tta, spread=spread)
     return lambda path: finder.probability(read_photo(path, finder.pixels))
 
 

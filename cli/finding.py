@@ -17,6 +17,9 @@ TTA_OPTION = click.option(
     show_default=True,
     help="Average the maps of mirror images, or of the photo and its halves (models).",
 )
+SPREAD_OPTION = click.option(
+    "--spread", is_flag=True, help="Where there is no texture, go by what is found around it (models)."
+)
 FINDING_OPTIONS = (
     MODEL_OPTION,
     text_option("--detector", metavar="NAME", help="One that needs no training. [default, without --model: laplacian]"),
@@ -39,6 +42,7 @@ def open_finder(
     device: str = "auto",
     tta: str = "none",
     tile: int | None = None,
+    spread: bool = False,
 ):
     """The model or the detector that the options ask for, exactly one of them.
 
@@ -50,8 +54,8 @@ def open_finder(
     if (run is None) == (detector is None):
         raise ArgumentError("give either --model or --detector")
     if detector is not None:
-        if tta != "none" or tile or device != "auto":
-            raise ArgumentError("--tta, --tile and --device are for models: leave them out with --detector")
+        if tta != "none" or tile or spread or device != "auto":
+            raise ArgumentError("--tta, --spread, --tile and --device are for models: leave them out with --detector")
         return detector_finder(detector, short_side)
     require_training()
     from blurgen.training.predict import model_finder
@@ -59,4 +63,4 @@ def open_finder(
     from blurgen.training.run import load_model
 
     model, config = load_model(run, choose_device(device))
-    return model_finder(model, config.data.dtype, tta=tta, tile_px=tile, short_side=short_side)
+    return model_finder(model, config.data.dtype, tta=tta, tile_px=tile, short_side=short_side, spread=spread)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from blurgen_cli.finding import DETECTOR_OPTION, MODEL_OPTION, TTA_OPTION, open_finder
+from blurgen_cli.finding import DETECTOR_OPTION, MODEL_OPTION, SPREAD_OPTION, TTA_OPTION, open_finder
 from blurgen_cli.options import (
     DEVICE_OPTION,
     count_of,
@@ -21,6 +21,7 @@ from blurgen_cli.options import (
 @DETECTOR_OPTION
 @text_option("--out", type=click.Path(), required=True, help="Folder of the maps; not among the photos.")
 @TTA_OPTION
+@SPREAD_OPTION
 @click.option(
     "--format", "form", type=click.Choice(["png", "npy"]), default="png", show_default=True, help="8-bit or float."
 )
@@ -30,12 +31,14 @@ from blurgen_cli.options import (
 @DEVICE_OPTION
 @click.option("--overwrite", is_flag=True, help="Replace maps that are there already.")
 @json_option
-def predict(photos, run, detector, out, tta, form, overlay, short_side, tile, device, overwrite, as_json) -> None:
+def predict(
+    photos, run, detector, out, tta, spread, form, overlay, short_side, tile, device, overwrite, as_json
+) -> None:
     """Write a map for PHOTO, or for each photo of FOLDER, of its own size: 255 (or 1.0) blurred, 0 sharp.
 
     Maps have the names of their photos (a/b.jpg: a/b.png). Their values are probabilities and are never stretched. A
     photo that can't be used is named, and the others are done. Models see best at the scale that they were trained at:
-    try --short-side 320 on large photos.
+    try --short-side 320 or --tta scales on large photos.
 
     A detector's scores have no bounds: .npy holds them as they are, a PNG through one fixed logistic curve (of a
     detector that has none: through that of the photo's own median and spread).
@@ -47,7 +50,7 @@ def predict(photos, run, detector, out, tta, form, overlay, short_side, tile, de
 
     if not photos:
         raise ArgumentError("PHOTO|FOLDER is empty; name a photo or a folder")
-    finder = open_finder(run, detector, short_side=short_side, device=device, tta=tta, tile=tile)
+    finder = open_finder(run, detector, short_side=short_side, device=device, tta=tta, tile=tile, spread=spread)
     from blurgen.maps import MapOptions, list_photos, predict_files
 
     listed = list_photos(photos)

@@ -20,6 +20,7 @@ from blurgen.maps import MapOptions, map_names, predict_files  # noqa: E402
 from blurgen.training.models import BlurModel, build_model  # noqa: E402
 from blurgen.training.predict import VIEWS, model_finder, predict, tiles  # noqa: E402
 from blurgen.training.run import BEST_NAME, CONFIG_KEY, DataFacts, RunConfig  # noqa: E402
+from blurgen.training.spreading import spread  # noqa: E402
 from blurgen.training.weights import write_safetensors  # noqa: E402
 
 
@@ -136,6 +137,14 @@ def test_a_photo_and_its_halves_are_averaged_while_they_are_large_enough():
     sizes = [photo, half := smaller(photo, 515), smaller(half, 257)]
     wanted = np.mean([enlarged(predict(Box(), one), photo.shape[:2]) for one in sizes], axis=0)
     np.testing.assert_allclose(predict(Box(), photo, tta="scales"), wanted, atol=1e-6)
+
+
+def test_maps_are_spread_at_the_size_at_which_they_are_found():
+    photo = noise(200, 300, 3)
+    np.testing.assert_array_equal(predict(Box(), photo, spread=True), spread(predict(Box(), photo), photo))
+    small = smaller(photo, 64)
+    wanted = enlarged(spread(predict(Box(), small), small), photo.shape[:2])
+    np.testing.assert_allclose(predict(Box(), photo, spread=True, short_side=64), wanted, atol=1e-6)
 
 
 def test_a_small_photo_has_one_scale():

@@ -150,7 +150,12 @@ def training_from(values: dict, origin: str) -> TrainingParams:
 
 
 PRESETS = {
-    "default": TrainingParams(name="default"),
+    # Chosen by what models find in real photos: docs/recipes.md.
+    "default": TrainingParams(
+        name="default",
+        optimizer=OptimizerParams(lr=4e-3, weight_decay=0.02),
+        augment=AugmentParams(size="96x96", brightness=0.3, contrast=0.3),
+    ),
     # Alvarez-Gila et al. 2019, section 3.2; numbers that the text leaves out are those of the released configuration,
     # but for the ranges of the affine maps, of colour and of JPEG, which are ours.
     "alvarez-gila-2019": TrainingParams(

@@ -15,6 +15,7 @@ from blurgen.maps import Finder
 from blurgen.training.explaining import is_out_of_memory
 from blurgen.training.inputs import to_inputs
 from blurgen.training.models import BlurModel
+from blurgen.training.spreading import spread as spread_out
 
 TILE_PX = 1024
 """Side of a tile where none is asked for; larger for models that see far."""
@@ -37,14 +38,21 @@ def model_finder(
     tta: str = "none",
     tile_px: int | None = None,
     short_side: int | None = None,
+    spread: bool = False,
 ) -> Finder:
     """``predict`` with these settings; ``dtype`` is that of the images that the model was trained on."""
     pixels = "rgb8" if (model.channels, dtype) == (3, "uint8") else "native"
-    return Finder(partial(predict, model, tta=tta, tile_px=tile_px, short_side=short_side), pixels)
+    return Finder(partial(predict, model, tta=tta, tile_px=tile_px, short_side=short_side, spread=spread), pixels)
 
 
 def predict(
-    model: BlurModel, photo: np.ndarray, *, tta: str = "none", tile_px: int | None = None, short_side: int | None = None
+    model: BlurModel,
+    photo: np.ndarray,
+    *,
+    tta: str = "none",
+    tile_px: int | None = None,
+    short_side: int | None = None,
+    spread: bool = False,
 ) -> np.ndarray:
     """Probability that a pixel is blurred, for every pixel of ``photo``; never stretched to the range from 0 to 1.
 
@@ -62,6 +70,9 @@ def predict(
         Side of the tiles that a larger photo is cut into; 1024, or more if the model sees far. Memory grows with it.
     short_side : int, optional
         Photos with a longer one are made smaller first (area), and the map larger again (bilinear, corners aligned).
+    spread : bool
+        Where there is no texture, what is found around it counts: see ``spreading.spread``. Maps rank better and are
+        easier to read; borders become softer.
 
     Returns
     -------
@@ -86,14 +97,16 @@ def predict(
     small = smaller(photo, short_side)
     sizes = _halved(small) if tta == "scales" else [small]
     try:
-        total = sum(enlarged(_mean_of_views(model, one, VIEWS[tta], side), small.shape[:2]) for one in sizes)
+        maps = [_mean_of_views(model, one, VIEWS[tta], side) for one in sizes]
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise TrainingError(f"out of memory with tiles of {side} px: lower --tile") from None
-    if not np.isfinite(total).all():
+    if not all(np.isfinite(one).all() for one in maps):
         raise ModelError("the model gives values that are no numbers; train it again")
-    total /= len(sizes)
+    if spread:
+        maps = [spread_out(one, size) for one, size in zip(maps, sizes, strict=True)]
+    total = sum(enlarged(one, small.shape[:2]) for one in maps) / len(maps)
     return np.minimum(enlarged(total, photo.shape[:2]), 1)  # weights may add up to a rounding more
 
 

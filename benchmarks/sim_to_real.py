@@ -220,12 +220,12 @@ def learned(text: str, seed: int, options: argparse.Namespace):
 
     recipe, training = parse_trial(text)
     pairs = pairs_of(recipe, options.pairs, options.data_seed if options.data_seed is not None else seed, options.work)
-    named = f"{text}-{options.pairs}-{seed}"
+    named = f"{text}-{options.pairs}-{seed}\n{training.to_toml()}"
     out = options.work / "runs" / sha256(named.encode()).hexdigest()[:16]
     how = Execution(device="cpu", threads=1, workers=0, cache="ram", notes=options.work)
     train_model([pairs], out, training, seed=seed, how=how, resume=(out / "config.toml").exists())
     (out / CHECKPOINT_NAME).unlink(missing_ok=True)
-    (out / "trial.txt").write_text(f"{named}\n")
+    (out / "trial.txt").write_text(named)
     model, _ = load_model(out)
     facts = {"pairs": options.pairs, "data": read_manifest(pairs)["digest"][:12]}
     return partial(predict, model), facts

@@ -50,7 +50,8 @@ def draw_path(rng: np.random.Generator) -> np.ndarray:
 def moved(photo: np.ndarray, thing: np.ndarray, path_px: np.ndarray, follows: bool) -> tuple[np.ndarray, np.ndarray]:
     """The mean of frames in which ``thing`` (H, W) bool moves, or, if the camera follows it, all but it."""
     light = to_light(photo)
-    behind = to_light(cv2.inpaint(photo, cv2.dilate(thing.astype(np.uint8), np.ones((5, 5))), 3, cv2.INPAINT_TELEA))
+    hole = cv2.dilate(thing.astype(np.uint8), np.ones((5, 5)))
+    behind = to_light(cv2.inpaint(photo, hole, 3, cv2.INPAINT_TELEA))
     cover = cv2.GaussianBlur(thing.astype(np.float32), (0, 0), 0.6)[..., None]
     total, covered = np.zeros_like(light), np.zeros_like(cover)
     for x, y in path_px:
@@ -63,7 +64,9 @@ def moved(photo: np.ndarray, thing: np.ndarray, path_px: np.ndarray, follows: bo
     covered = covered[..., 0] / len(path_px)
     mask = np.full(thing.shape, UNKNOWN, np.uint8)
     mask[covered < 0.02], mask[covered > 0.98] = (BLURRED, SHARP) if follows else (SHARP, BLURRED)
-    mask[(covered > 0.3) & (covered <= 0.98)] = UNKNOWN if follows else BLURRED
+    if not follows:
+        mask[covered > 0.3] = BLURRED
+        mask[(hole > 0) & (covered <= 0.3)] = UNKNOWN  # what was behind it is made up
     return to_photo(total / len(path_px)), mask
 
 

@@ -1,0 +1,75 @@
+"""The card of a model: what it was trained on, what it scores, what it can't do. Needs torch."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from helpers_shards import make, write_photos
+from PIL import Image
+
+pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from blurgen.dataset.manifest import read_manifest
+from blurgen.errors import ModelError
+from blurgen.sources.labelled import open_labelled
+from blurgen.training import card
+from blurgen.training.options import Execution
+from blurgen.training.params import PRESETS
+from blurgen.training.session import train_model
+
+TINY = PRESETS["default"].with_values(
+    {"model": "unet-xs", "augment.size": "32x32", "batch.size": 4, "batch.epochs": 1, "batch.val_share": 0.25}
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("card")
+    make(write_photos(root / "photos", 4), root / "shards", root / "cache", n=12)
+    train_model([root / "shards"], root / "run", TINY, how=Execution(notes=root, device="cpu", workers=0))
+    for name in ("image", "mask"):
+        (root / "real" / name).mkdir(parents=True)
+    for number, path in enumerate(sorted((root / "photos").iterdir())[:3]):
+        photo = np.asarray(Image.open(path).convert("RGB"))
+        Image.fromarray(photo).save(root / "real" / "image" / f"{number}.png")
+        mask = np.zeros(photo.shape[:2], np.uint8)
+        mask[:, : photo.shape[1] // 2] = 255
+        Image.fromarray(mask).save(root / "real" / "mask" / f"{number}.png")
+    return root
+
+
+def test_it_names_the_data_the_recipe_the_scores_and_the_limits(root):
+    real = open_labelled(root / "real", "white")
+    text = card.write_card(root / "run", [root / "shards"], real).read_text()
+    manifest = read_manifest(root / "shards")
+    assert manifest["digest"] in text
+    assert f"recipe {manifest['recipe']['name']}" in text
+    assert "12 pairs of 4 photos" in text
+    best = json.loads((root / "run" / "metrics.jsonl").read_text().splitlines()[0])
+    assert f"AUC {best['auc']:.3f}" in text
+    rows = [line for line in text.splitlines() if re.search(r"\| \d?\.?\d+ \[", line)]
+    assert len(rows) == len(card.SETTINGS) + len(card.DETECTORS)
+    assert all(f"- {limit}" in text for limit in card.LIMITS)
+
+
+def test_without_real_photos_it_says_so(root):
+    text = card.write_card(root / "run", [root / "shards"]).read_text()
+    assert "It was not tried on real photos." in text
+
+
+def test_other_data_sets_are_refused(root):
+    make(root / "photos", root / "others", root / "cache", n=8, seed=1)
+    with pytest.raises(ModelError, match="trained on other data sets"):
+        card.write_card(root / "run", [root / "others"])
+
+
+def test_by_the_command_line(root, monkeypatch, capsys):
+    arguments = ["card", str(root / "run"), str(root / "shards"), "--real", str(root / "real")]
+    monkeypatch.setattr("sys.argv", arguments)
+    assert card.main() == 0
+    assert "written: " in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", [*arguments[:2], str(root / "nothing")])
+    assert card.main() == 7
+    assert capsys.readouterr().err.count("\n") == 1

@@ -82,7 +82,7 @@ def _print(summary) -> None:
     rejected = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items() if count)
     pairs, shards = count_of(summary.pairs, "pair"), count_of(summary.shards, "shard")
     small = "from crops smaller than the pair, so a little soft; a smaller --size avoids it"
-    soft = f" ({summary.too_soft} of them not sharp enough)" if summary.too_soft else ""
+    soft = f" ({summary.too_soft} of them not sharp enough, by mask.least_sharpness)" if summary.too_soft else ""
     lines = [
         ("data set", f"{summary.out}: {pairs} in {shards}, {megabytes(summary.bytes)}"),
         ("made now", now),

@@ -334,6 +334,9 @@ def test_a_photo_that_is_blurred_already_is_quarantined(photos, cache, tmp_path)
     assert min(pair.provenance["sharpness"] for pair in pairs) >= 0.2
     assert not faults_of(tmp_path / "set")
     assert make(folder, tmp_path / "all", cache, recipe=PNG).quarantined == []
+    (folder / "sharp.png").unlink()
+    with pytest.raises(SourceError, match=r"or a recipe with a lower mask\.least_sharpness$"):
+        make(folder, tmp_path / "none", cache, recipe=recipe)
 
 
 def test_draws_whose_sharp_side_is_soft_are_counted(cache, tmp_path):

@@ -36,7 +36,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
@@ -208,7 +208,13 @@ def do_trial(text: str, seed: int, options: argparse.Namespace) -> dict:
 
 def detected(name: str, photo: np.ndarray, short_side: int | None = None, **_) -> np.ndarray:
     """The map of a detector, which can't do what models can."""
-    return enlarged(DETECTORS[name](smaller(photo, short_side)), photo.shape[:2])
+    return enlarged(_detected(name, photo.tobytes(), photo.shape, short_side), photo.shape[:2])
+
+
+@lru_cache(maxsize=4)
+def _detected(name: str, pixels: bytes, shape: tuple, short_side: int | None) -> np.ndarray:
+    """Once for what ``SIZES`` tell apart and detectors do not."""
+    return DETECTORS[name](smaller(np.frombuffer(pixels, np.uint8).reshape(shape), short_side))
 
 
 def learned(text: str, seed: int, options: argparse.Namespace):

@@ -160,8 +160,8 @@ def test_preview_draws_shards_a_source_and_by_default_what_is_there(folder, tmp_
     assert np.asarray(Image.open(folder / "a.png")).std() > 10
     assert "of shards" in run(folder, "preview").output
     from_source = ["--source", "folder", "--root", str(folder / "photos"), "--size", "64", "--pairs", "3"]
-    assert "of standard on folder" in run(tmp_path, "preview", *from_source).output
-    assert "of standard on sample" in run(tmp_path, "preview", "--pairs", "2").output
+    assert "of real on folder" in run(tmp_path, "preview", *from_source).output
+    assert "of real on sample" in run(tmp_path, "preview", "--pairs", "2").output
     assert (tmp_path / "preview.png").exists()
 
 

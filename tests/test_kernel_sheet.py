@@ -10,6 +10,7 @@ from PIL import Image, ImageFont
 
 from blurgen import errors
 from blurgen.kernels import DEFOCUS, MOTION, Blur, BlurParams, make_kernel
+from blurgen.recipe import load_recipe
 from blurgen.report import kernel_sheet as sheets
 from blurgen.report.contact_sheet import GAP_PX, INK, OUTLINE, TEXT_PX
 from blurgen_cli.main import main
@@ -119,12 +120,12 @@ def test_the_command_draws_the_sheet_and_tells_what_is_on_it(folder):
     done = run("--out", "sheet.png", "--seed", 5, "--json")
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
-    assert (told["out"], told["recipe"], told["seed"]) == ("sheet.png", "standard", 5)
+    assert (told["out"], told["recipe"], told["seed"]) == ("sheet.png", "real", 5)
     assert len(told["kernels"]) == 6 * len(KINDS)
     again = run("--seed", 5)
-    assert again.output == "kernels of standard, seed 5: preview.png\n"
+    assert again.output == "kernels of real, seed 5: preview.png\n"
     assert (folder / "preview.png").read_bytes() == (folder / "sheet.png").read_bytes()
-    expected = sheets.kernel_sheet(sheets.kernel_draws(BlurParams(), 5), "kernels of standard, seed 5")
+    expected = sheets.kernel_sheet(sheets.kernel_draws(load_recipe().blur, 5), "kernels of real, seed 5")
     np.testing.assert_array_equal(np.asarray(Image.open("preview.png")), np.asarray(expected))
 
 

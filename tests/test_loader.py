@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from blurgen.errors import ArgumentError, PhotoError, SourceError, TrainingError  # noqa: E402
 from blurgen.sources.labelled import open_labelled  # noqa: E402
+from blurgen.training.augment import Numbers, apply, light_table  # noqa: E402
 from blurgen.training.batches import REAL, SYNTHETIC, Schedule  # noqa: E402
 from blurgen.training.device_cache import DeviceMaker  # noqa: E402
 from blurgen.training.examples import Pairs, check_real, gather  # noqa: E402
@@ -207,3 +208,14 @@ def test_shuffled_masks_are_those_of_others(shards):
         np.array_equal(plain.read(SYNTHETIC, index).image, examples.read(SYNTHETIC, index).image)
         for index in range(count)
     )
+
+
+@pytest.mark.parametrize(("dtype", "channels"), [(np.uint8, 1), (np.uint8, 3), (np.uint16, 2), (np.uint16, 3)])
+def test_a_table_of_values_does_what_brightness_and_contrast_do(dtype, channels):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, np.iinfo(dtype).max + 1, (40, 36, channels), dtype)
+    for brightness, contrast in rng.uniform(0.4, 1.6, (20, 2)):
+        numbers = Numbers((40, 36), (0, 0, 40, 36), brightness=brightness, contrast=contrast)
+        table = light_table(numbers, image.sum((0, 1), dtype=np.int64).tolist(), 40 * 36, image.dtype)
+        wanted, _ = apply(numbers, image, np.zeros((40, 36), np.uint8))
+        np.testing.assert_array_equal(table[image], wanted)

@@ -308,7 +308,7 @@ def test_out_of_memory_says_which_flag_to_lower():
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("[..] can't allocate memory"),
     ):
-        with pytest.raises(TrainingError, match="--batch 16 and --crop 128x128"), explained(PRESETS["default"]):
+        with pytest.raises(TrainingError, match="--batch 16 and --crop 96x96"), explained(PRESETS["default"]):
             raise error
     with pytest.raises(RuntimeError, match="something else"), explained(PRESETS["default"]):
         raise RuntimeError("something else")

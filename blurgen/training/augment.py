@@ -6,7 +6,7 @@ In this order: the window and what turns it (image and mask alike), colour, JPEG
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -190,22 +190,37 @@ def _recolour(numbers: Numbers, image: np.ndarray) -> np.ndarray:
     colourful = image.shape[2] == 3 and (numbers.saturation != 1 or numbers.hue_deg != 0)
     if not colourful and numbers.brightness == numbers.contrast == 1:
         return image
-    gain, grey = numbers.brightness * numbers.contrast, _mean_grey(image)
-    offset = (1 - numbers.contrast) * numbers.brightness * grey
+    means = cv2.mean(image) if image.shape[2] == 3 else cv2.mean(image.reshape(len(image), -1))
+    gain, offset = numbers.brightness * numbers.contrast, _offset(numbers, means, image.shape[2])
     if not colourful:
-        plane = image.reshape(len(image), -1)  # all channels alike
-        return cv2.addWeighted(plane, gain, plane, 0, offset).reshape(image.shape)
+        return with_light(image.reshape(len(image), -1), gain, offset).reshape(image.shape)  # all channels alike
     turn = math.radians(numbers.hue_deg)
     cos, sin = numbers.saturation * math.cos(turn), numbers.saturation * math.sin(turn)
     colours = _TO_RGB @ [[1, 0, 0], [0, cos, -sin], [0, sin, cos]] @ _TO_YIQ
     return cv2.transform(image, np.column_stack([gain * colours, np.full(3, offset)]))
 
 
-def _mean_grey(image: np.ndarray) -> float:
-    """The mean luma of three channels, the mean of all others."""
-    if image.shape[2] == 3:
-        return float(_TO_YIQ[0] @ cv2.mean(image)[:3])
-    return cv2.mean(image.reshape(len(image), -1))[0]
+def _offset(numbers: Numbers, means: Sequence[float], channels: int) -> float:
+    """What is added so that the mean grey stays but for the brightness: the luma of three means, else the first."""
+    grey = float(_TO_YIQ[0] @ means[:3]) if channels == 3 else means[0]
+    return (1 - numbers.contrast) * numbers.brightness * grey
+
+
+def light_table(numbers: Numbers, sums: Sequence[float], count: int, dtype: np.dtype) -> np.ndarray:
+    """What brightness and contrast make of every value of a whole-numbered ``dtype``: (values,) of that dtype.
+
+    ``sums``: of the ``count`` px of each channel of the window.
+    """
+    channels = len(sums)
+    total, pixels = (sums, count) if channels == 3 else ([sum(sums)], count * channels)
+    means = [one * (1 / pixels) for one in total]
+    values = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)[None]
+    return with_light(values, numbers.brightness * numbers.contrast, _offset(numbers, means, channels))[0]
+
+
+def with_light(plane: np.ndarray, gain: float, offset: float) -> np.ndarray:
+    """``gain`` times the values (H, W), and ``offset``; whole numbers are rounded and clipped."""
+    return cv2.addWeighted(plane, gain, plane, 0, offset)
 
 
 def _compress(image: np.ndarray, quality: int) -> np.ndarray:

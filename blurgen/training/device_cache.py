@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from blurgen.engines import is_quiet
 from blurgen.errors import ArgumentError, TrainingError
-from blurgen.training.augment import Numbers, draw
+from blurgen.training.augment import Numbers, draw, light_table
 from blurgen.training.batches import REAL, SYNTHETIC
 from blurgen.training.examples import Examples
 from blurgen.training.loader import Batch, Maker, bytes_of, default_workers
@@ -47,7 +47,19 @@ class DeviceMaker:
         rows, columns = (torch.arange(side, device=device) for side in params.shape)
         index = first + down * rows[:, None] + right * columns
         images = self._images.reshape(-1, self._images.shape[-1])[index]
+        if params.brightness or params.contrast:
+            images = self._relit(images, drawn)
         return Batch(images.view(self._dtype), self._masks.reshape(-1)[index], None)
+
+    def _relit(self, images: torch.Tensor, drawn: list[Numbers]) -> torch.Tensor:
+        """Windows (N, H, W, C), each through a table of what becomes of its values."""
+        levels = images.long() & 0xFFFF if images.dtype == torch.int16 else images.long()
+        sums, dtype = levels.sum((1, 2)).tolist(), np.dtype(str(self._dtype).removeprefix("torch."))
+        count = levels.shape[1] * levels.shape[2]
+        tables = [light_table(numbers, one, count, dtype) for numbers, one in zip(drawn, sums, strict=True)]
+        stored = torch.from_numpy(np.stack(tables)).view(images.dtype).to(images.device)
+        first = torch.arange(len(tables), device=images.device)[:, None, None, None] * stored.shape[1]
+        return stored.reshape(-1)[first + levels]
 
 
 def walk(numbers: Numbers, shape: tuple[int, int], place: int) -> tuple[int, int, int]:
@@ -65,12 +77,14 @@ def walk(numbers: Numbers, shape: tuple[int, int], place: int) -> tuple[int, int
 
 def _check(params: TrainingParams, examples: Examples, device: torch.device) -> None:
     augment, shapes = params.augment, examples.pairs.shapes[examples.train[SYNTHETIC]] if examples.pairs else ()
-    recoloured = any((augment.brightness, augment.contrast, augment.saturation, augment.hue_deg, augment.p_jpeg))
+    recoloured = any((augment.saturation, augment.hue_deg, augment.p_jpeg))
+    relit = augment.brightness or augment.contrast
     reasons = {
         "needs shards alone": REAL in examples.train or examples.shuffled is not None,
         f"can't do what {params.name} does to examples (resize, recolour, compress, saliency)": (
             augment.crop != "exact" or recoloured or params.loss.hard_weight != 1
         ),
+        "can't make float32 images brighter or darker": relit and examples.dtype == "float32",
         "needs pairs of one size": len(np.unique(shapes, axis=0)) > 1,
     }
     for reason, holds in reasons.items():

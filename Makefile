@@ -8,13 +8,14 @@ MODEL := model
 PHOTOS ?=
 PAIRS ?= 12000
 REAL ?=
+REAL_BLURRED ?= white
 REAL_MASKS ?=
 
-.PHONY: help demo model test torture torch lint format bench clean
+.PHONY: help demo model model-asked test torture torch lint format bench clean
 
 help:
 	@echo "make demo    200 pairs from the sample photos, verified, with a contact sheet: $(DEMO)/"
-	@echo "make model PHOTOS=DIR   a model that finds blur, from photos of yours, in about an hour: $(MODEL)/"
+	@echo "make model PHOTOS=DIR   a model that finds blur, from photos of yours, within an hour: $(MODEL)/"
 	@echo "make test    ruff and the tests"
 	@echo "make torture kills, damage and mutants of shards, for some 25 minutes"
 	@echo "make torch   adds the extra \`train\`, so that make test tests the training too"
@@ -54,13 +55,17 @@ demo: $(VENV)/.installed
 	@echo "The data set is in $(DEMO)/shards. Look at $(DEMO)/preview.png, and at the numbers:"
 	@echo "  $(BIN)/blurgen info $(DEMO)/shards"
 
-# Interrupted? The same again goes on. REAL=DIR: real photos with human masks (white = blurred) to score it on.
-model: $(VENV)/.installed-train
+# Interrupted? The same again goes on. With REAL=DIR the card scores the model on real photos with human masks
+# (REAL_BLURRED=white or black, REAL_MASKS=the folder of the masks, if there are several).
+model: model-asked $(VENV)/.installed-train
+	$(BIN)/blurgen make --source folder --root "$(PHOTOS)" --recipe real --n $(PAIRS) --out "$(MODEL)/shards"
+	$(BIN)/blurgen train "$(MODEL)/shards" --out "$(MODEL)/run" $$(test ! -f "$(MODEL)/run/config.toml" || echo --resume)
+	$(BIN)/python -m blurgen.training.card "$(MODEL)/run" "$(MODEL)/shards" $(if $(REAL),--real "$(REAL)" \
+		--real-blurred "$(REAL_BLURRED)" $(if $(REAL_MASKS),--real-masks "$(REAL_MASKS)"))
+
+model-asked:
 	@test -d "$(PHOTOS)" || { echo "say which photos to learn from: make model PHOTOS=DIR"; exit 1; }
-	$(BIN)/blurgen make --source folder --root "$(PHOTOS)" --recipe real --n $(PAIRS) --out $(MODEL)/shards
-	$(BIN)/blurgen train $(MODEL)/shards --out $(MODEL)/run $$(test ! -f $(MODEL)/run/config.toml || echo --resume)
-	$(BIN)/python -m blurgen.training.card $(MODEL)/run $(MODEL)/shards \
-		$(if $(REAL),--real "$(REAL)" $(if $(REAL_MASKS),--real-masks "$(REAL_MASKS)"))
+	@test -z "$(REAL)" || test -d "$(REAL)" || { echo "REAL: no such folder: $(REAL)"; exit 1; }
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -1,8 +1,8 @@
 """Photos blurred by motion as a camera does it: many sharp frames, averaged as light. No kernel is involved.
 
-Three ways, none of them that of a recipe: an object moves in front of a still background; the camera follows the
-object, so the background moves; and a stereo pair, whose views in between show every distance moving by its own
-disparity.
+Frames are made of photos: an object moves in front of a still background; or the camera follows it, so the background
+moves; or the camera moves past a scene whose distances are known (a stereo pair's), each of which moves by its own
+disparity. None of this is what a recipe does.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ def moved(photo: np.ndarray, thing: np.ndarray, path_px: np.ndarray, follows: bo
     covered = covered[..., 0] / len(path_px)
     mask = np.full(thing.shape, UNKNOWN, np.uint8)
     mask[covered < 0.02], mask[covered > 0.98] = (BLURRED, SHARP) if follows else (SHARP, BLURRED)
+    mask[(hole > 0) & (covered <= 0.3)] = UNKNOWN  # what was behind it is made up
     if not follows:
         mask[covered > 0.3] = BLURRED
-        mask[(hole > 0) & (covered <= 0.3)] = UNKNOWN  # what was behind it is made up
     return to_photo(total / len(path_px)), mask
 
 
 def stereo_pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Views between the two of scikit-image's motorcycle, summed while the camera follows one distance."""
+    """scikit-image's motorcycle, from a camera that moves and follows one distance: the left view, by its disparity."""
     from skimage import data
 
     left, _, disparity = data.stereo_motorcycle()

@@ -10,10 +10,10 @@ A trial is a recipe and what is changed of it or of the training, as one argumen
 
 For each trial and seed: PAIRS pairs of the photos of BSDS500 (train) and VOC (those without instance masks), a model
 trained on them (TRAINING unless changed; one thread), and its AUC on DIR/realblur_dev, ``mask_dense``, unknown pixels
-left out: mean over the photos of a scene, then over scenes, at a short side of 320 px, at native size, and at native
-size with --tta scales. Beside it, on pairs of photos that no model has seen (BSDS500 val) with human segments as masks:
-AUC, and how well the borders are met within 3 px; and AUC on frames that really moved (moving_frames.py). The
-training-free detectors are trials too, by their names.
+left out: mean over the photos of a scene, then over scenes, at a short side of 320 px, at native size, and with --tta
+scales and --spread (SIZES). Beside it, on pairs of photos that no model has seen (BSDS500 val) with human segments as
+masks: AUC, and how well the borders are met within 3 px; and AUC on photos blurred by moving frames (moving_frames.py).
+The training-free detectors are trials too, by their names.
 
 Done trials are rows of benchmarks/results/sim_to_real.csv, one for each trial and seed, appended when it ends: run the
 same command again after an interruption, and what is missing is done. --table gives means over seeds, and differences
@@ -34,8 +34,8 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import suppress
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from hashlib import sha256
 from multiprocessing import get_context
@@ -44,12 +44,13 @@ from pathlib import Path
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 import cv2
+import moving_frames
 import numpy as np
-from moving_frames import moving_pairs
 from scipy.io import loadmat
 
 from blurgen import load_recipe, make_dataset, open_source
 from blurgen.dataset.manifest import read_manifest
+from blurgen.errors import BlurgenError
 from blurgen.evaluation.detectors import DETECTORS
 from blurgen.evaluation.metrics import image_scores, paired_bootstrap
 from blurgen.evaluation.scaling import enlarged, smaller
@@ -63,10 +64,14 @@ from blurgen.training.params import PRESETS, TrainingParams
 PAIRS = 1600
 TRAINING = {
     "model": "unet-xs",
+    "optimizer.lr": 0.004,
+    "optimizer.weight_decay": 0.02,
     "batch.steps": 500,
     "batch.size": 16,
     "batch.val_share": 0.0,
     "augment.size": "96x96",
+    "augment.brightness": 0.3,
+    "augment.contrast": 0.3,
 }
 SIZES = {
     "320": {"short_side": 320},
@@ -79,8 +84,8 @@ SIZES = {
 HELD_OUT = "alvarez-gila-2019"
 """Recipe of the pairs with human segments; those whose masks are cruder could not tell where a border is."""
 TOLERANCE_PX = 3
+SCORES = ("held_out_auc", "border_f", "motion_auc")
 RESULTS = Path(__file__).parent / "results" / "sim_to_real.csv"
-FACTS = ("trial", "seed", "date", "pairs", "data", "seconds", "held_out_auc", "border_f", "motion_auc")
 TRAINING_SECTIONS = {"model", "optimizer", "batch", "augment", "loss"}
 
 
@@ -94,6 +99,14 @@ def parse_trial(text: str) -> tuple[Recipe, TrainingParams]:
             value = tomllib.loads(f"value = {value}")["value"]
         (training if key.split(".")[0] in TRAINING_SECTIONS else recipe)[key] = value
     return load_recipe(name).with_values(recipe, text), PRESETS["default"].with_values(training, text)
+
+
+def identity(text: str) -> str:
+    """What a trial comes to: rows of an edited recipe or another training are others, whatever they are called."""
+    if text in DETECTORS:
+        return ""
+    recipe, training = parse_trial(text)
+    return sha256(f"{recipe.digest}\n{PAIRS}\n{training.to_toml()}".encode()).hexdigest()[:16]
 
 
 def photos_to_train_on(data: Path, work: Path) -> Path:
@@ -110,17 +123,22 @@ def photos_to_train_on(data: Path, work: Path) -> Path:
     return folder
 
 
-def pairs_of(recipe: Recipe, pairs: int, seed: int, work: Path) -> Path:
+def pairs_of(recipe: Recipe, seed: int, work: Path) -> Path:
     """The data set of a recipe, made once; a second job that wants it waits."""
-    named = f"{recipe.digest}-{pairs}-{seed}"
-    out = work / "pairs" / sha256(named.encode()).hexdigest()[:16]
+    out = work / "pairs" / sha256(f"{recipe.digest}-{PAIRS}-{seed}".encode()).hexdigest()[:16]
     out.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{out}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        make_dataset(
-            open_source("folder", work / "photos"), pairs, out, recipe=recipe, seed=seed, workers=1, progress=False
-        )
+    source = open_source("folder", work / "photos")
+    with alone(out):
+        make_dataset(source, PAIRS, out, recipe=recipe, seed=seed, workers=1, progress=False)
     return out
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One process at a time, by a lock beside the path."""
+    with open(f"{path}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def held_out_pairs(data: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -137,13 +155,15 @@ def held_out_pairs(data: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def kept(name: str, make: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]], work: Path) -> list[tuple]:
-    """Images and masks, made once for all jobs."""
-    path = work / f"{name}.npz"
-    if not path.exists():
-        found = list(make())
-        with io.BytesIO() as file:
-            np.savez(file, *(array for pair in found for array in pair))
-            publish(path, file.getvalue())
+    """Images and masks, made once for all jobs, and again when the code that makes them is another."""
+    code = b"".join(Path(file).read_bytes() for file in (__file__, moving_frames.__file__))
+    path = work / f"{name}-{sha256(code).hexdigest()[:12]}.npz"
+    with alone(path):
+        if not path.exists():
+            found = list(make())
+            with io.BytesIO() as file:
+                np.savez(file, *(array for pair in found for array in pair))
+                publish(path, file.getvalue())
     with np.load(path) as arrays:
         return [(arrays[f"arr_{at}"], arrays[f"arr_{at + 1}"]) for at in range(0, len(arrays.files), 2)]
 
@@ -186,7 +206,7 @@ def judge(find, options: argparse.Namespace) -> dict[str, float]:
     pairs = kept("held_out", lambda: held_out_pairs(options.data), options.work)
     found, masks = [find(image) for image, _ in pairs], [mask for _, mask in pairs]
     auc = np.mean([image_scores(one, mask)[0] for one, mask in zip(found, masks, strict=True)])
-    moving = kept("moving", lambda: moving_pairs(options.data / "bsds500"), options.work)
+    moving = kept("moving", lambda: moving_frames.moving_pairs(options.data / "bsds500"), options.work)
     motion = np.nanmean([image_scores(find(image), mask)[0] for image, mask in moving])
     means = {scene: round(float(np.mean(some)), 5) for scene, some in sorted(scores.items())}
     facts = {"held_out_auc": auc, "border_f": border_f(found, masks), "motion_auc": motion}
@@ -198,12 +218,13 @@ def do_trial(text: str, seed: int, options: argparse.Namespace) -> dict:
     begun = time.perf_counter()
     cv2.setNumThreads(1)
     if text in DETECTORS:
-        facts = {"pairs": 0, "data": "", "seconds": 0}
+        facts = {"data": "", "seconds": 0}
         find = partial(detected, text)
     else:
         find, facts = learned(text, seed, options)
         facts["seconds"] = round(time.perf_counter() - begun)
-    return {"trial": text, "seed": seed, "date": time.strftime("%Y-%m-%d")} | facts | judge(find, options)
+    known = {"trial": text, "seed": seed, "identity": identity(text), "date": time.strftime("%Y-%m-%d")}
+    return known | facts | judge(find, options)
 
 
 def detected(name: str, photo: np.ndarray, short_side: int | None = None, **_) -> np.ndarray:
@@ -225,58 +246,64 @@ def learned(text: str, seed: int, options: argparse.Namespace):
     from blurgen.training.session import train_model
 
     recipe, training = parse_trial(text)
-    pairs = pairs_of(recipe, options.pairs, options.data_seed if options.data_seed is not None else seed, options.work)
-    named = f"{text}-{options.pairs}-{seed}\n{training.to_toml()}"
-    out = options.work / "runs" / sha256(named.encode()).hexdigest()[:16]
+    pairs = pairs_of(recipe, seed, options.work)
+    out = options.work / "runs" / f"{identity(text)}-{seed}"
     how = Execution(device="cpu", threads=1, workers=0, cache="ram", notes=options.work)
-    train_model([pairs], out, training, seed=seed, how=how, resume=(out / "config.toml").exists())
-    (out / CHECKPOINT_NAME).unlink(missing_ok=True)
-    (out / "trial.txt").write_text(named)
+    if not (out / "trial.txt").exists():  # it was trained, and perhaps not yet judged
+        train_model([pairs], out, training, seed=seed, how=how, resume=(out / "config.toml").exists())
+        publish(out / "trial.txt", f"{text}\n".encode())
+        (out / CHECKPOINT_NAME).unlink()
     model, _ = load_model(out)
-    facts = {"pairs": options.pairs, "data": read_manifest(pairs)["digest"][:12]}
-    return partial(predict, model), facts
+    return partial(predict, model), {"data": read_manifest(pairs)["digest"][:12]}
 
 
 def read_rows() -> list[dict[str, str]]:
     if not RESULTS.exists():
         return []
     with RESULTS.open(newline="") as file:
-        return [row for row in csv.DictReader(file) if None not in row.values()]  # not one that was cut short
+        return list(csv.DictReader(file))
 
 
 def append(row: dict) -> None:
     """Add a row; the file as a whole is there at any moment."""
-    with io.StringIO(newline="") as file:
-        writer = csv.DictWriter(file, list(row), restval="", lineterminator="\n")
+    with alone(RESULTS), io.StringIO(newline="") as file:
+        rows = [*read_rows(), row]
+        columns = dict.fromkeys(name for one in reversed(rows) for name in one)
+        writer = csv.DictWriter(file, list(columns), restval="", lineterminator="\n")
         writer.writeheader()
-        writer.writerows([*read_rows(), row])
+        writer.writerows(rows)
         publish(RESULTS, file.getvalue().encode())
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
+    """Do what is missing; how many trials failed."""
+    known = {text: identity(text) for text in options.trials}  # a slip of the pen is known at once
     photos_to_train_on(options.data, options.work)
-    done = {(row["trial"], int(row["seed"])) for row in read_rows()}
-    for text in options.trials:
-        if text not in DETECTORS:
-            parse_trial(text)  # a slip of the pen is known at once
-    seeds = {text: [0] if text in DETECTORS else options.seeds for text in options.trials}
-    jobs = [(text, seed) for seed in options.seeds for text in options.trials if seed in seeds[text]]
-    jobs = [job for job in dict.fromkeys(jobs) if job not in done]
+    done = {(row["trial"], int(row["seed"]), row["identity"]) for row in read_rows()}
+    jobs = [(text, 0 if text in DETECTORS else seed) for seed in options.seeds for text in options.trials]
+    jobs = [job for job in dict.fromkeys(jobs) if (*job, known[job[0]]) not in done]
+    failed = 0
     with ProcessPoolExecutor(options.jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
-        waiting = {pool.submit(do_trial, text, seed, options): (text, seed) for text, seed in jobs}
-        for future in as_completed(waiting):
-            text, seed = waiting[future]
-            if future.exception():
-                print(f"{text}, seed {seed}: {future.exception()!r}", file=sys.stderr, flush=True)
-                continue
-            row = future.result()
-            append(row)
-            means = " ".join(f"{np.mean(scenes(row, size)):.4f}" for size in SIZES)
-            print(
-                f"{means} held-out {row['held_out_auc']:.3f} border {row['border_f']:.3f} "
-                f"motion {row['motion_auc']:.3f} {row['seconds']:4} s  seed {seed}  {text}",
-                flush=True,
-            )
+        try:
+            waiting = {pool.submit(do_trial, text, seed, options): (text, seed) for text, seed in jobs}
+            for future in as_completed(waiting):
+                failed += not _record(future, *waiting[future])
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return failed
+
+
+def _record(future: Future, text: str, seed: int) -> bool:
+    """Keep the row of a trial and tell of it; False if it failed."""
+    if error := future.exception():
+        print(f"{text}, seed {seed}: {error!r}", file=sys.stderr, flush=True)
+        return False
+    append(row := future.result())
+    means = " ".join(f"{np.mean(scenes(row, size)):.4f}" for size in SIZES)
+    others = " ".join(f"{name} {row[name]:.3f}" for name in SCORES)
+    print(f"{means} {others} {row['seconds']:4} s  seed {seed}  {text}", flush=True)
+    return True
 
 
 def scenes(row: dict, size: str) -> np.ndarray:
@@ -285,46 +312,39 @@ def scenes(row: dict, size: str) -> np.ndarray:
 
 
 def table(options: argparse.Namespace) -> str:
-    """Means over seeds, and differences to one trial with their intervals, in points (100 is all)."""
+    """Means over seeds (and their standard deviation), and differences to one trial with their intervals, in points."""
     found: dict[str, list[dict]] = {}
     for row in read_rows():
         found.setdefault(row["trial"], []).append(row)
-    against = found.get(options.against, [])
-    scores = ("held_out_auc", "border_f", "motion_auc")
-    lines = [
-        "| trial | seeds | "
-        + " | ".join([*scores, *SIZES, *(f"{size} against it" for size in SIZES if against)])
-        + " |",
-    ]
-    lines.append("|" + "---|" * (lines[0].count("|") - 1))
+    reference = _scene_means(found.get(options.against, []))
+    titles = ["trial", "seeds", *SCORES, *SIZES, *(f"{size}, against it" for size in SIZES if reference)]
+    lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
     for text in options.trials or found:
         rows = found.get(text, [])
         if not rows:
             continue
-        cells = [f"{np.mean([float(row[key] or 'nan') for row in rows]):.3f}" for key in scores]
-        means = {size: np.mean([scenes(row, size) for row in rows], axis=0) for size in SIZES}
-        cells += [f"{means[size].mean():.4f}" for size in SIZES]
-        for size in SIZES if against else ():
-            reference = np.mean([scenes(row, size) for row in against], axis=0)
-            difference = 100 * (means[size] - reference)
-            known = np.isfinite(difference).all()
-            cells.append("{:+.2f} [{:.2f}, {:.2f}]".format(*paired_bootstrap(difference, 0)) if known else "")
+        cells = [_mean_and_sd([float(row[name] or "nan") for row in rows], 3) for name in SCORES]
+        cells += [_mean_and_sd([scenes(row, size).mean() for row in rows], 4) for size in SIZES]
+        own = _scene_means(rows)
+        cells += [_difference(own[size] - reference[size]) for size in SIZES if reference]
         lines.append(f"| `{text}` | {len(rows)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def usual_values(made: list[set[str]]) -> list[str]:
-    """Of keys that every trial changes, the change made most often: what other values are measured against."""
-    counts = Counter(change for one in made for change in one)
-    keys = Counter(change.partition("=")[0] for one in made for change in one)
-    return [
-        max(
-            (change for change in counts if change.partition("=")[0] == key),
-            key=lambda change: (counts[change], change),
-        )
-        for key, count in keys.items()
-        if count == len(made)
-    ]
+def _scene_means(rows: list[dict]) -> dict[str, np.ndarray]:
+    """By size, the AUC of each scene, mean over rows; nothing of none."""
+    return {size: np.mean([scenes(row, size) for row in rows], axis=0) for size in SIZES} if rows else {}
+
+
+def _mean_and_sd(values: list[float], digits: int) -> str:
+    spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{spread}"
+
+
+def _difference(scene_differences: np.ndarray) -> str:
+    if not np.isfinite(scene_differences).all():
+        return ""
+    return "{:+.2f} [{:.2f}, {:.2f}]".format(*paired_bootstrap(100 * scene_differences, 0))
 
 
 def effects() -> str:
@@ -332,28 +352,43 @@ def effects() -> str:
 
     Changes that always came together are one.
     """
-    sizes = [size for size in SIZES if "spread" not in size]  # which came later
     rows = [row for row in read_rows() if row["trial"].startswith("standard ") and "model=" not in row["trial"]]
-    changes = [dict(change.split("=", 1) for change in row["trial"].split()[1:]) for row in rows]
-    made = [{f"{key}={value}" for key, value in one.items()} for one in changes]
-    for usual in usual_values(made):
-        made = [one - {usual} for one in made]
-    together: dict[tuple, list[str]] = {}
-    for change, count in Counter(change for one in made for change in one).items():
-        if 2 < count < len(rows) - 2:
-            together.setdefault(tuple(change in one for one in made), []).append(change)
-    design = np.column_stack([np.ones(len(rows)), *np.array(list(together), float)])
+    sizes = [size for size in SIZES if "spread" not in size]  # which came later
     scores = [[scenes(row, size).mean() for size in sizes] + [float(row["border_f"])] for row in rows]
-    scores = 100 * np.array(scores)
-    found, _, rank, _ = np.linalg.lstsq(design, scores, rcond=None)
-    noise = ((scores - design @ found) ** 2).sum(axis=0) / max(1, len(rows) - rank)
-    errors = np.sqrt(np.diag(np.linalg.pinv(design.T @ design))[:, None] * noise)
+    together = changes_of([row["trial"] for row in rows])
+    found, errors = _least_squares(np.array(list(together), float).T, 100 * np.array(scores))
     lines = [f"{len(rows)} trials.", "", "| change | with it | " + " | ".join([*sizes, "border F"]) + " |"]
-    lines.append("|" + "---|" * (lines[-1].count("|") - 1))
-    for (where, names), values, error in zip(together.items(), found[1:], errors[1:], strict=True):
-        cells = " | ".join(f"{value:+.2f} +- {one:.2f}" for value, one in zip(values, error, strict=True))
+    lines.append("|" + "---|" * (len(sizes) + 3))
+    for (where, names), values, error in zip(together.items(), found, errors, strict=True):
+        cells = " | ".join(f"{value:+.2f} ± {one:.2f}" for value, one in zip(values, error, strict=True))
         lines.append(f"| `{' '.join(names)}` | {sum(where)} | {cells} |")
     return "\n".join(lines)
+
+
+def changes_of(trials: list[str]) -> dict[tuple[bool, ...], list[str]]:
+    """Where a change was made, trial by trial, and its name. Of keys that every trial changes, the change made most
+    often is what the others are measured against."""
+    made = [dict(change.split("=", 1) for change in text.split()[1:]) for text in trials]
+    made = [{key: value.removesuffix(".0") for key, value in one.items()} for one in made]
+    together: dict[tuple[bool, ...], list[str]] = {}
+    for key in dict.fromkeys(key for one in made for key in one):
+        counts = Counter(one.get(key) for one in made)
+        usual = None if None in counts else max(counts, key=lambda value: (counts[value], value))
+        for value in sorted(set(counts) - {usual, None}):
+            where = tuple(one.get(key) == value for one in made)
+            together.setdefault(where, []).append(f"{key}={value}")
+    return together
+
+
+def _least_squares(changes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What each column of ``changes`` (trials, changes) adds to each of the scores (trials, K), and standard errors."""
+    design = np.column_stack([np.ones(len(changes)), changes])
+    found, _, rank, _ = np.linalg.lstsq(design, scores, rcond=None)
+    if rank < design.shape[1]:
+        raise SystemExit("the trials can't tell all changes apart: do more of them")
+    noise = ((scores - design @ found) ** 2).sum(axis=0) / max(1, len(scores) - rank)
+    errors = np.sqrt(np.diag(np.linalg.inv(design.T @ design))[:, None] * noise)
+    return found[1:], errors[1:]
 
 
 def main() -> None:
@@ -362,19 +397,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="bsds500, VOCdevkit and realblur_dev lie here")
     parser.add_argument("--work", type=Path, help="pairs and weights are kept here")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0], help="of pairs and training (default: 0)")
-    parser.add_argument("--data-seed", type=int, help="of the pairs alone (default: that of the training)")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help=f"of each data set (default: {PAIRS})")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="at once (default: the cores)")
     parser.add_argument("--table", action="store_true", help="print what was found, run nothing")
     parser.add_argument("--effects", action="store_true", help="print what each change is worth, run nothing")
     parser.add_argument("--against", help="the table gives the differences to this trial")
     options = parser.parse_args()
-    if options.table:
-        print(table(options))
-    elif options.effects:
-        print(effects())
-    else:
-        run(options)
+    if options.table or options.effects:
+        print(table(options) if options.table else effects())
+        return
+    if not (options.data and options.work and options.trials):
+        parser.error("give --data, --work and a trial, or --table, or --effects")
+    try:
+        sys.exit(bool(run(options)))
+    except (BlurgenError, OSError) as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

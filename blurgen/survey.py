@@ -76,8 +76,9 @@ def survey(
     if not usable:
         counts = Counter(one["reason"] for one in bad).most_common(3)
         reasons = "; ".join(f"{count} x {reason}" for reason, count in counts)
-        soft = any(one["reason"].startswith(TOO_SOFT) for one in bad)
-        advice = "take other photos" + soft * ", or a recipe with a lower mask.least_sharpness"
+        advice = "take other photos"
+        if all(one["reason"].startswith(TOO_SOFT) for one in bad):
+            advice += ", or a recipe with a lower mask.least_sharpness"
         raise SourceError(f"{source.root}: none of its {total} photos can be used ({reasons}); {advice}")
     return usable, bad
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -65,11 +66,30 @@ def test_other_data_sets_are_refused(root):
         card.write_card(root / "run", [root / "others"])
 
 
+@pytest.mark.parametrize("text", [None, "no JSON", "[1]", '{"val_loss": "low", "auc": 1, "ap": 1}', "[" * 100_000])
+def test_metrics_are_hostile_until_checked(root, tmp_path, text):
+    run = shutil.copytree(root / "run", tmp_path / "run")
+    (run / "metrics.jsonl").unlink()
+    if text:
+        (run / "metrics.jsonl").write_text(text)
+    with pytest.raises(ModelError, match=r"metrics\.jsonl"):
+        card.write_card(run, [root / "shards"])
+
+
+def test_a_file_is_no_run(root):
+    with pytest.raises(ModelError, match="no folder"):
+        card.write_card(root / "run" / "best.safetensors", [root / "shards"])
+
+
 def test_by_the_command_line(root, monkeypatch, capsys):
     arguments = ["card", str(root / "run"), str(root / "shards"), "--real", str(root / "real")]
-    monkeypatch.setattr("sys.argv", arguments)
+    monkeypatch.setattr("sys.argv", [*arguments, "--real-blurred", "white"])
     assert card.main() == 0
     assert "written: " in capsys.readouterr().out
     monkeypatch.setattr("sys.argv", [*arguments[:2], str(root / "nothing")])
     assert card.main() == 7
     assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit):
+        card.main()
+    assert "--real-blurred" in capsys.readouterr().err

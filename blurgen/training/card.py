@@ -1,6 +1,6 @@
 """The model card, README.md of a run: what a stranger has to know of a model before using its maps.
 
-    python -m blurgen.training.card RUN SHARDS... [--real DIR --real-blurred white [--real-masks NAME]]
+    python -m blurgen.training.card RUN SHARDS... [--real DIR --real-blurred white|black [--real-masks NAME]]
 
 It says what the model was trained on and how, and what it scores: on the synthetic pairs held out of the training, from
 metrics.jsonl, and with --real on real photos with human masks, made smaller, as they are, and at several scales.
@@ -22,7 +22,7 @@ from blurgen.engines import is_quiet
 from blurgen.errors import BlurgenError, ModelError
 from blurgen.evaluation.counts import score_image
 from blurgen.evaluation.summary import Table, summary
-from blurgen.files import publish
+from blurgen.files import publish, read_plain
 from blurgen.maps import detector_finder
 from blurgen.sources.labelled import Labelled, open_labelled
 from blurgen.sources.photo import printable
@@ -58,7 +58,7 @@ def write_card(run: Path, shards: Sequence[Path], real: Labelled | None = None) 
     Parameters
     ----------
     run : path
-        Of `blurgen train`, at its end.
+        The folder of a run of `blurgen train`, at its end.
     shards : sequence of paths
         The data sets that it was trained on: told from others by their digests.
     real : Labelled, optional
@@ -67,12 +67,16 @@ def write_card(run: Path, shards: Sequence[Path], real: Labelled | None = None) 
     Raises
     ------
     BlurgenError
-        ModelError: no run, or one of other data sets; else what reading them raises.
+        ModelError: no run, or one of other data sets, or one that real photos were in; else what reading them raises.
     """
+    if not run.is_dir():
+        raise ModelError(f"{run}: no folder; give that of a run of `blurgen train`")
     model, config = load_model(run)
     manifests = [read_manifest(Path(folder)) for folder in shards]
     if sorted(one["digest"] for one in manifests) != sorted(config.data.shards):
         raise ModelError(f"{run}: was trained on other data sets; give those that its config.toml names")
+    if config.data.real:
+        raise ModelError(f"{run}: was trained on real photos, too; such models have no card yet")
     lines = [
         f"# A model that finds blur: {config.model}, preset {config.name}",
         "",
@@ -107,17 +111,14 @@ def _training(model: BlurModel, config: RunConfig, manifests: list[dict]) -> lis
 
 def _scores(run: Path, model: BlurModel, config: RunConfig, real: Labelled | None) -> list[str]:
     lines = ["## What it scores", ""]
-    rows = [json.loads(line) for line in (run / METRICS_NAME).read_text().splitlines()]
-    known = [row for row in rows if row.get("val_loss") is not None and row.get("auc") is not None]
-    if known:
-        best = min(known, key=lambda row: row["val_loss"])
+    if best := _best_epoch(run / METRICS_NAME):
         lines += [f"Held-out pairs, synthetic: AUC {best['auc']:.3f}, AP {best['ap']:.3f}.", ""]
     if real is None:
         return [*lines, "It was not tried on real photos."]
     found = [_row(f"this model, {name}", _table(_model_maps(model, real, how))) for name, how in SETTINGS.items()]
     for name in DETECTORS:
-        find = detector_finder(name, SHORT_SIDE).find
-        maps = ((find(photo), mask) for photo, mask in _read(real, name))
+        finder = detector_finder(name, SHORT_SIDE)
+        maps = ((finder.probability(photo), mask) for photo, mask in _read(real, name))
         found.append(_row(f"{name}, which learns nothing, --short-side {SHORT_SIDE}", _table(maps)))
     return [
         *lines,
@@ -128,6 +129,19 @@ def _scores(run: Path, model: BlurModel, config: RunConfig, real: Labelled | Non
         "|---|---|---|---|",
         *found,
     ]
+
+
+def _best_epoch(path: Path) -> dict | None:
+    """The row of metrics.jsonl with the lowest validation loss; None without validation. ModelError if it can't be."""
+    try:
+        rows = [json.loads(line) for line in read_plain(path).splitlines()]
+        scored = [row for row in rows if None not in [row.get(name) for name in ("val_loss", "auc", "ap")]]
+        best = min(scored, key=lambda row: float(row["val_loss"]), default=None)
+        return best and {name: float(best[name]) for name in ("auc", "ap")}
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read ({error.strerror}); let the run end first") from None
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise ModelError(f"{path}: damaged; let `blurgen train --resume` write it again") from None
 
 
 def _model_maps(model: BlurModel, real: Labelled, how: dict):
@@ -162,9 +176,11 @@ def main() -> int:
     parser.add_argument("run", type=Path, help="folder of a run of `blurgen train`")
     parser.add_argument("shards", type=Path, nargs="+", help="the data sets that it was trained on")
     parser.add_argument("--real", type=Path, help="folder of real photos with human masks")
-    parser.add_argument("--real-blurred", choices=["white", "black"], default="white", help="what blurred is in them")
+    parser.add_argument("--real-blurred", choices=["white", "black"], help="what blurred is in them; goes with --real")
     parser.add_argument("--real-masks", help="the folder of the masks, if there are several")
     options = parser.parse_args()
+    if bool(options.real) != bool(options.real_blurred) or (options.real_masks and not options.real):
+        parser.error("--real goes with --real-blurred white or black, and --real-masks with these")
     try:
         real = open_labelled(options.real, options.real_blurred, masks=options.real_masks) if options.real else None
         print(f"written: {write_card(options.run, options.shards, real)}")

@@ -98,14 +98,14 @@ def predict(
     sizes = _halved(small) if tta == "scales" else [small]
     try:
         maps = [_mean_of_views(model, one, VIEWS[tta], side) for one in sizes]
+        if spread:
+            maps = [spread_out(one, size) for one, size in zip(maps, sizes, strict=True)]
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise TrainingError(f"out of memory with tiles of {side} px: lower --tile") from None
     if not all(np.isfinite(one).all() for one in maps):
         raise ModelError("the model gives values that are no numbers; train it again")
-    if spread:
-        maps = [spread_out(one, size) for one, size in zip(maps, sizes, strict=True)]
     total = sum(enlarged(one, small.shape[:2]) for one in maps) / len(maps)
     return np.minimum(enlarged(total, photo.shape[:2]), 1)  # weights may add up to a rounding more
 

@@ -13,7 +13,7 @@ pixels of training pairs are unknown (``targets.least_texture``), so models were
 SIDES_PX = (33, 17)
 """Of the two squares, one after the other, over which findings are averaged."""
 LEAST_GRADIENT = 0.1
-_CERTAIN = 1e-6
+_CERTAIN = np.float32(1e-6)
 
 
 def spread(found: np.ndarray, photo: np.ndarray) -> np.ndarray:
@@ -27,15 +27,15 @@ def spread(found: np.ndarray, photo: np.ndarray) -> np.ndarray:
     found : ndarray of shape (H, W), float32
         Probabilities of being blurred.
     photo : ndarray of shape (H, W, C), uint8, uint16 or float32
-        What they were found in.
+        What they were found in. Texture is measured in levels of 255: 12-bit values in 16 bits have hardly any.
 
     Returns
     -------
     ndarray of shape (H, W), float32
         Probabilities.
     """
-    likely = np.clip(found.astype(np.float64), _CERTAIN, 1 - _CERTAIN)
-    logits = np.log(likely / (1 - likely)).astype(np.float32)
+    likely = np.clip(found, _CERTAIN, 1 - _CERTAIN)
+    logits = np.log(likely / (1 - likely))
     grey = luminance(photo)
     weights = _gradient(grey) + np.float32(LEAST_GRADIENT)
     around = _mean(weights * logits) / _mean(weights)

@@ -60,11 +60,11 @@ demo: $(VENV)/.installed
 model: model-asked $(VENV)/.installed-train
 	$(BIN)/blurgen make --source folder --root "$(PHOTOS)" --recipe real --n $(PAIRS) --out "$(MODEL)/shards"
 	$(BIN)/blurgen train "$(MODEL)/shards" --out "$(MODEL)/run" $$(test ! -f "$(MODEL)/run/config.toml" || echo --resume)
-	$(BIN)/python -m blurgen.training.card "$(MODEL)/run" "$(MODEL)/shards" $(if $(REAL),--real "$(REAL)" \
+	$(BIN)/blurgen card "$(MODEL)/run" "$(MODEL)/shards" $(if $(REAL),--real "$(REAL)" \
 		--real-blurred "$(REAL_BLURRED)" $(if $(REAL_MASKS),--real-masks "$(REAL_MASKS)"))
 
 model-asked:
-	@test -d "$(PHOTOS)" || { echo "say which photos to learn from: make model PHOTOS=DIR"; exit 1; }
+	@test -d "$(PHOTOS)" || { echo "PHOTOS: no such folder: '$(PHOTOS)'; give that of your photos: make model PHOTOS=DIR"; exit 1; }
 	@test -z "$(REAL)" || test -d "$(REAL)" || { echo "REAL: no such folder: $(REAL)"; exit 1; }
 
 lint: $(VENV)/.installed-test

@@ -12,6 +12,7 @@ import click
 from blurgen import __version__
 from blurgen.errors import BlurgenError
 from blurgen_cli.apply import apply
+from blurgen_cli.card import card
 from blurgen_cli.diff import diff
 from blurgen_cli.eval_ import eval_
 from blurgen_cli.export import export
@@ -72,7 +73,7 @@ SMALLER = "use fewer --workers, fewer --pairs-per-shard or a smaller --size"
 
 def _advice(ctx: click.Context, usual: str) -> str:
     """What to do, but for the commands that don't go on where they stopped and have no shards."""
-    if ctx.invoked_subcommand not in ("train", "predict", "eval", "apply"):
+    if ctx.invoked_subcommand not in ("train", "card", "predict", "eval", "apply"):
         return usual
     return "what is finished stays as it is" if usual is RESUMED else "use smaller photos, --short-side or --tile"
 
@@ -111,5 +112,5 @@ def main() -> None:
 
 
 SHARING = (freeze, diff, merge, split, subset, export, import_)
-for command in (make, preview, info, verify, repair, replay, *SHARING, train, predict, eval_, apply, recipes):
+for command in (make, preview, info, verify, repair, replay, *SHARING, train, card, predict, eval_, apply, recipes):
     main.add_command(command)

@@ -18,7 +18,7 @@ from blurgen_cli.main import main
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 MANY = {re.compile(r"--n \d+"): "--n 12", re.compile(r"--steps \d+"): "--steps 2"}
-NEED_TORCH = ("blurgen train", "--model runs")
+NEED_TORCH = ("blurgen train", "blurgen card", "--model runs")
 
 
 def name_of(index):

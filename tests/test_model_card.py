@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from helpers_shards import make, write_photos
 from PIL import Image
 
@@ -19,6 +20,7 @@ from blurgen.training import card
 from blurgen.training.options import Execution
 from blurgen.training.params import PRESETS
 from blurgen.training.session import train_model
+from blurgen_cli.main import main
 
 TINY = PRESETS["default"].with_values(
     {"model": "unet-xs", "augment.size": "32x32", "batch.size": 4, "batch.epochs": 1, "batch.val_share": 0.25}
@@ -81,15 +83,14 @@ def test_a_file_is_no_run(root):
         card.write_card(root / "run" / "best.safetensors", [root / "shards"])
 
 
-def test_by_the_command_line(root, monkeypatch, capsys):
-    arguments = ["card", str(root / "run"), str(root / "shards"), "--real", str(root / "real")]
-    monkeypatch.setattr("sys.argv", [*arguments, "--real-blurred", "white"])
-    assert card.main() == 0
-    assert "written: " in capsys.readouterr().out
-    monkeypatch.setattr("sys.argv", [*arguments[:2], str(root / "nothing")])
-    assert card.main() == 7
-    assert capsys.readouterr().err.count("\n") == 1
-    monkeypatch.setattr("sys.argv", arguments)
-    with pytest.raises(SystemExit):
-        card.main()
-    assert "--real-blurred" in capsys.readouterr().err
+def test_by_the_command_line(root):
+    def run(*arguments):
+        return CliRunner().invoke(main, ["card", str(root / "run"), *map(str, arguments)])
+
+    done = run(root / "shards", "--real", root / "real", "--real-blurred", "white")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"written: {root / 'run' / 'README.md'}\n"
+    assert json.loads(run(root / "shards", "--json").stdout) == {"card": str(root / "run" / "README.md")}
+    assert run(root / "nothing").exit_code == 7
+    assert run(root / "shards", "--real", root / "real").exit_code == 2
+    assert run(root / "shards", "--real-masks", "mask").exit_code == 2

@@ -1,16 +1,14 @@
 """The model card, README.md of a run: what a stranger has to know of a model before using its maps.
 
-    python -m blurgen.training.card RUN SHARDS... [--real DIR --real-blurred white|black [--real-masks NAME]]
-
 It says what the model was trained on and how, and what it scores: on the synthetic pairs held out of the training, from
-metrics.jsonl, and with --real on real photos with human masks, made smaller, as they are, and at several scales.
+metrics.jsonl, and on real photos with human masks, made smaller, as they are, and at several scales.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
+import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,12 +17,12 @@ from tqdm import tqdm
 
 from blurgen.dataset.manifest import count_photos, origins_of, read_manifest
 from blurgen.engines import is_quiet
-from blurgen.errors import BlurgenError, ModelError
+from blurgen.errors import ModelError
 from blurgen.evaluation.counts import score_image
 from blurgen.evaluation.summary import Table, summary
 from blurgen.files import publish, read_plain
 from blurgen.maps import detector_finder
-from blurgen.sources.labelled import Labelled, open_labelled
+from blurgen.sources.labelled import Labelled
 from blurgen.sources.photo import printable
 from blurgen.training.models import BlurModel
 from blurgen.training.predict import predict
@@ -82,7 +80,7 @@ def write_card(run: Path, shards: Sequence[Path], real: Labelled | None = None) 
         "",
         "Trained by `blurgen train` on photos that nobody has annotated, blurred by blurgen. Maps of your photos:",
         "",
-        f"    blurgen predict PHOTOS --model {printable(str(run))} --out maps",
+        f"    blurgen predict PHOTOS --model {shlex.quote(printable(str(run)))} --out maps",
         "",
         *_training(model, config, manifests),
         *_scores(run, model, config, real),
@@ -131,16 +129,19 @@ def _scores(run: Path, model: BlurModel, config: RunConfig, real: Labelled | Non
     ]
 
 
-def _best_epoch(path: Path) -> dict | None:
-    """The row of metrics.jsonl with the lowest validation loss; None without validation. ModelError if it can't be."""
+def _best_epoch(path: Path) -> dict[str, float]:
+    """Of the epoch with the lowest validation loss; empty without validation. ModelError if it can't be read."""
     try:
         rows = [json.loads(line) for line in read_plain(path).splitlines()]
         scored = [row for row in rows if None not in [row.get(name) for name in ("val_loss", "auc", "ap")]]
         best = min(scored, key=lambda row: float(row["val_loss"]), default=None)
-        return best and {name: float(best[name]) for name in ("auc", "ap")}
+        scores = {name: float(best[name]) for name in ("auc", "ap")} if best else {}
+        if not all(map(math.isfinite, scores.values())):
+            raise ValueError(scores)
+        return scores
     except OSError as error:
         raise ModelError(f"{path}: can't be read ({error.strerror}); let the run end first") from None
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ModelError(f"{path}: damaged; let `blurgen train --resume` write it again") from None
 
 
@@ -167,28 +168,3 @@ def _row(name: str, table: Table) -> str:
         return f"{scores[key]:.3f} [{low:.3f}, {high:.3f}]"
 
     return f"| {name} | " + " | ".join(cell(key) for key in ("auc", "ap", "f_max")) + " |"
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m blurgen.training.card", description="Write README.md, the model card, into a run."
-    )
-    parser.add_argument("run", type=Path, help="folder of a run of `blurgen train`")
-    parser.add_argument("shards", type=Path, nargs="+", help="the data sets that it was trained on")
-    parser.add_argument("--real", type=Path, help="folder of real photos with human masks")
-    parser.add_argument("--real-blurred", choices=["white", "black"], help="what blurred is in them; goes with --real")
-    parser.add_argument("--real-masks", help="the folder of the masks, if there are several")
-    options = parser.parse_args()
-    if bool(options.real) != bool(options.real_blurred) or (options.real_masks and not options.real):
-        parser.error("--real goes with --real-blurred white or black, and --real-masks with these")
-    try:
-        real = open_labelled(options.real, options.real_blurred, masks=options.real_masks) if options.real else None
-        print(f"written: {write_card(options.run, options.shards, real)}")
-    except BlurgenError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,16 +9,16 @@ from blurgen_cli.options import json_option, print_json, printable, require_trai
 
 @click.command()
 @click.argument("run", type=click.Path())
-@click.argument("shards", type=click.Path(), nargs=-1, required=True)
+@click.argument("shards", type=click.Path(), nargs=-1)
 @text_option("--real", type=click.Path(), metavar="DIR", help="Real photos with human blur masks, to score it on.")
 @click.option("--real-blurred", type=click.Choice(["white", "black"]), help="What means blurred there.")
 @text_option("--real-masks", metavar="NAME", help="The folder of the masks, if there are several.")
 @json_option
 def card(run, shards, real, real_blurred, real_masks, as_json) -> None:
-    """Write the model card of RUN, a folder of `blurgen train`, which was trained on SHARDS: RUN/README.md.
+    """Write the model card of RUN, a folder of `blurgen train`, which was trained on SHARDS [default: shards].
 
-    It names the data, the recipe and what the model can't do, and what it scores: on the synthetic pairs that were held
-    out, and with --real on real photos, beside detectors that learn nothing.
+    RUN/README.md names the data, the recipe and what the model can't do, and what it scores: on the synthetic pairs that
+    were held out, and with --real on real photos, beside detectors that learn nothing.
     """
     require_training()
     from pathlib import Path
@@ -31,5 +31,5 @@ def card(run, shards, real, real_blurred, real_masks, as_json) -> None:
     from blurgen.training.card import write_card
 
     photos = open_labelled(real, real_blurred, masks=real_masks) if real else None
-    path = write_card(Path(run), [Path(folder) for folder in shards], photos)
+    path = write_card(Path(run), [Path(folder) for folder in shards or ("shards",)], photos)
     print_json({"card": str(path)}) if as_json else click.echo(printable(f"written: {path}"))

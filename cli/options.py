@@ -41,7 +41,12 @@ SOURCE_OPTIONS = (
     text_option("--licence", help="Noted for photos whose source states none (folder, voc, coco)."),
 )
 RECIPE_OPTIONS = (
-    text_option("--recipe", "recipe_name", metavar="NAME|FILE", help="What is made; `blurgen recipes` lists them."),
+    text_option(
+        "--recipe",
+        "recipe_name",
+        metavar="NAME|FILE",
+        help="What is made; `blurgen recipes` lists them. [default: real]",
+    ),
     text_option("--size", metavar="SIZE", help='Pairs of 320, HEIGHTxWIDTH px, or "native". [default: the recipe\'s]'),
     click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other pairs."),
     CACHE_OPTION,

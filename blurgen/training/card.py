@@ -34,6 +34,7 @@ SETTINGS = {
     f"--short-side {SHORT_SIDE}": {"short_side": SHORT_SIDE},
     "as they are": {},
     "--tta scales": {"tta": "scales"},
+    "--tta scales --spread": {"tta": "scales", "spread": True},
 }
 """Options of `blurgen predict` -> the same of ``predict``."""
 DETECTORS = ("laplacian", "lbp")
@@ -45,7 +46,7 @@ LIMITS = (
     "around them, and sharp smooth things are called blurred.",
     "A photo that is a little soft all over is called blurred all over; what is less blurred still ranks lower.",
     "Something sharp and fine in front of a blurred background (a net, a window screen) hides the blur behind it.",
-    "It works at the scale of photos some 300 to 600 px high. For larger ones use --short-side 320 or --tta scales.",
+    "It sees best in photos some 320 px high. Use --tta scales (or --short-side 320) for larger ones.",
     "It says where a photo is blurred, not how much nor by what, and not whether that was meant.",
 )
 
@@ -103,14 +104,18 @@ def _training(model: BlurModel, config: RunConfig, manifests: list[dict]) -> lis
             f"- data set `{manifest['digest']}`: {manifest['pairs']} pairs of {count_photos(manifest)} photos, "
             f"recipe {recipes}"
         )
-    held_out = f", {config.data.held_out} pairs of other photos held out" if config.data.held_out else ""
+    held_out = f"; validated on {config.data.held_out} pairs of other photos" if config.data.held_out else ""
     return [*lines, f"- {config.data.pairs} pairs seen in training{held_out}", ""]
 
 
 def _scores(run: Path, model: BlurModel, config: RunConfig, real: Labelled | None) -> list[str]:
     lines = ["## What it scores", ""]
     if best := _best_epoch(run / METRICS_NAME):
-        lines += [f"Held-out pairs, synthetic: AUC {best['auc']:.3f}, AP {best['ap']:.3f}.", ""]
+        lines.append(f"Held-out pairs, synthetic: AUC {best['auc']:.3f}, AP {best['ap']:.3f}.")
+        if baseline := best.get("laplacian_auc"):
+            beaten = "" if best["auc"] > baseline else ": this model has learned nothing that is worth using"
+            lines.append(f"The Laplacian, which learns nothing: AUC {baseline:.3f}{beaten}.")
+        lines.append("")
     if real is None:
         return [*lines, "It was not tried on real photos."]
     found = [_row(f"this model, {name}", _table(_model_maps(model, real, how))) for name, how in SETTINGS.items()]
@@ -123,7 +128,7 @@ def _scores(run: Path, model: BlurModel, config: RunConfig, real: Labelled | Non
         f"{len(real)} real photos with masks, none of them seen in training (digest `{real.digest()[:16]}`); means "
         "over photos, and 95 % intervals of a bootstrap over photos:",
         "",
-        "| maps | AUC | AP | F.3 blurred, best threshold |",
+        "| maps | AUC | AP | F of the blurred pixels (beta² .3), best threshold |",
         "|---|---|---|---|",
         *found,
     ]
@@ -135,7 +140,7 @@ def _best_epoch(path: Path) -> dict[str, float]:
         rows = [json.loads(line) for line in read_plain(path).splitlines()]
         scored = [row for row in rows if None not in [row.get(name) for name in ("val_loss", "auc", "ap")]]
         best = min(scored, key=lambda row: float(row["val_loss"]), default=None)
-        scores = {name: float(best[name]) for name in ("auc", "ap")} if best else {}
+        scores = {name: float(best[name]) for name in ("auc", "ap", "laplacian_auc") if name in (best or {})}
         if not all(map(math.isfinite, scores.values())):
             raise ValueError(scores)
         return scores

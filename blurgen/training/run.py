@@ -81,7 +81,10 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Bl
     path = Path(path)
     file = path / BEST_NAME if path.is_dir() else path
     if not file.exists():
-        what = "no model yet: its run ended before the first validation" if path.is_dir() else "no such run or file"
+        what = "no such run or file"
+        if path.is_dir():
+            begun = (path / CONFIG_NAME).exists()
+            what = "no model yet: its run ended before the first validation" if begun else f"holds no {BEST_NAME}"
         raise ModelError(f"{path}: {what}; give the folder of a run of `blurgen train`, or its {BEST_NAME}")
     tensors, metadata = read_safetensors(file)
     if CONFIG_KEY not in metadata:

@@ -17,7 +17,7 @@ from blurgen_cli.options import json_option, print_json, printable, require_trai
 def card(run, shards, real, real_blurred, real_masks, as_json) -> None:
     """Write the model card of RUN, a folder of `blurgen train`, which was trained on SHARDS [default: shards].
 
-    RUN/README.md names the data, the recipe and what the model can't do, and what it scores: on the synthetic pairs that
+    RUN/README.md names the data, the recipe, what the model can't do and what it scores: on the synthetic pairs that
     were held out, and with --real on real photos, beside detectors that learn nothing.
     """
     require_training()

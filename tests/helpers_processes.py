@@ -16,7 +16,7 @@ from blurgen.training.run import RunConfig
 from blurgen.training.session import _maker, _put_together
 
 PARAMS = PRESETS["default"].with_values(
-    {"augment.size": "32x32", "batch.size": 5, "batch.epochs": 1, "optimizer.lr": 1e-3}
+    {"augment.size": "32x32", "batch.size": 5, "batch.steps": 0, "batch.epochs": 1, "optimizer.lr": 1e-3}
 )
 
 

@@ -23,7 +23,14 @@ from blurgen.training.session import train_model
 from blurgen_cli.main import main
 
 TINY = PRESETS["default"].with_values(
-    {"model": "unet-xs", "augment.size": "32x32", "batch.size": 4, "batch.epochs": 1, "batch.val_share": 0.25}
+    {
+        "model": "unet-xs",
+        "augment.size": "32x32",
+        "batch.size": 4,
+        "batch.steps": 0,
+        "batch.epochs": 1,
+        "batch.val_share": 0.25,
+    }
 )
 
 

@@ -31,7 +31,14 @@ from blurgen.training.weights import read_safetensors  # noqa: E402
 from blurgen_cli.main import main  # noqa: E402
 
 TINY = PRESETS["default"].with_values(
-    {"model": "unet-xs", "augment.size": "32x32", "batch.size": 4, "batch.epochs": 2, "batch.val_share": 0.25}
+    {
+        "model": "unet-xs",
+        "augment.size": "32x32",
+        "batch.size": 4,
+        "batch.steps": 0,
+        "batch.epochs": 2,
+        "batch.val_share": 0.25,
+    }
 )
 OPTIONS = ("--model", "unet-xs", "--crop", "32", "--batch", "4", "--epochs", "2", "--val", "0.25", "--device", "cpu")
 

@@ -154,6 +154,7 @@ PRESETS = {
     "default": TrainingParams(
         name="default",
         optimizer=OptimizerParams(lr=4e-3, weight_decay=0.02),
+        batch=BatchParams(steps=3000),
         augment=AugmentParams(size="96x96", brightness=0.3, contrast=0.3),
     ),
     # Alvarez-Gila et al. 2019, section 3.2; numbers that the text leaves out are those of the released configuration,

@@ -85,6 +85,14 @@ def test_metrics_are_hostile_until_checked(root, tmp_path, text):
         card.write_card(run, [root / "shards"])
 
 
+def test_a_baseline_that_is_not_defined_is_left_out(root, tmp_path):
+    run = shutil.copytree(root / "run", tmp_path / "run")
+    (run / "metrics.jsonl").write_text('{"val_loss": 0.5, "auc": 0.7, "ap": 0.6, "laplacian_auc": null}\n')
+    text = card.write_card(run, [root / "shards"]).read_text()
+    assert "AUC 0.700, AP 0.600." in text
+    assert "Laplacian" not in text
+
+
 def test_a_file_is_no_run(root):
     with pytest.raises(ModelError, match="no folder"):
         card.write_card(root / "run" / "best.safetensors", [root / "shards"])

@@ -66,7 +66,7 @@ def write_card(run: Path, shards: Sequence[Path], real: Labelled | None = None) 
     Raises
     ------
     BlurgenError
-        ModelError: no run, or one of other data sets, or one that real photos were in; else what reading them raises.
+        ModelError: no run, one of other data sets, or one that saw real photos; else what reading them raises.
     """
     if not run.is_dir():
         raise ModelError(f"{run}: no folder; give that of a run of `blurgen train`")
@@ -81,7 +81,7 @@ def write_card(run: Path, shards: Sequence[Path], real: Labelled | None = None) 
         "",
         "Trained by `blurgen train` on photos that nobody has annotated, blurred by blurgen. Maps of your photos:",
         "",
-        f"    blurgen predict PHOTOS --model {shlex.quote(printable(str(run)))} --out maps",
+        f"    blurgen predict PHOTOS --model {shlex.quote(printable(str(run)))} --tta scales --out maps",
         "",
         *_training(model, config, manifests),
         *_scores(run, model, config, real),
@@ -140,7 +140,8 @@ def _best_epoch(path: Path) -> dict[str, float]:
         rows = [json.loads(line) for line in read_plain(path).splitlines()]
         scored = [row for row in rows if None not in [row.get(name) for name in ("val_loss", "auc", "ap")]]
         best = min(scored, key=lambda row: float(row["val_loss"]), default=None)
-        scores = {name: float(best[name]) for name in ("auc", "ap", "laplacian_auc") if name in (best or {})}
+        known = best or {}
+        scores = {name: float(known[name]) for name in ("auc", "ap", "laplacian_auc") if known.get(name) is not None}
         if not all(map(math.isfinite, scores.values())):
             raise ValueError(scores)
         return scores

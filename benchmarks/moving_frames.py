@@ -12,9 +12,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.io import loadmat
 
 from blurgen.targets import BLURRED, SHARP, UNKNOWN
+from blurgen.training.proposals.bsds import read_examples
 
 FRAMES = 48
 PHOTOS = 60
@@ -26,10 +26,8 @@ STEREO_FOCUS = (0.1, 0.6, 0.9)
 
 def moving_pairs(bsds: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Images (H, W, 3) uint8 and masks (H, W) uint8, 128 where one can't tell: of BSDS500's val photos, and stereo."""
-    for number, path in enumerate(sorted((bsds / "images" / "val").glob("*.jpg"))[:PHOTOS]):
-        photo = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        truth = loadmat(bsds / "groundTruth" / "val" / f"{path.stem}.mat")["groundTruth"]
-        segments = truth[0, 0]["Segmentation"][0, 0]
+    for number, example in enumerate(read_examples(bsds, "val")[:PHOTOS]):
+        photo, segments = example.photo, example.segments[0]
         rng = np.random.default_rng(number)
         areas = np.bincount(segments.ravel()) / segments.size
         fits = np.flatnonzero((areas >= AREA[0]) & (areas <= AREA[1]))

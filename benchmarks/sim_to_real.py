@@ -46,7 +46,6 @@ os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS
 import cv2
 import moving_frames
 import numpy as np
-from scipy.io import loadmat
 
 from blurgen import load_recipe, make_dataset, open_source
 from blurgen.dataset.manifest import read_manifest
@@ -60,6 +59,7 @@ from blurgen.recipe import Recipe
 from blurgen.sources.labelled import open_labelled
 from blurgen.synthesis import Studio
 from blurgen.training.params import PRESETS, TrainingParams
+from blurgen.training.proposals.bsds import read_examples
 
 PAIRS = 1600
 TRAINING = {
@@ -146,11 +146,9 @@ def held_out_pairs(data: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     recipe = load_recipe(HELD_OUT).with_values(
         {"mask.kinds": {"object": 1.0}, "mask.area_range": [0.05, 0.6], "geometry.crop_scale_range": [1.0, 1.0]}
     )
-    for number, path in enumerate(sorted((data / "bsds500" / "images" / "val").glob("*.jpg"))):
-        truth = loadmat(data / "bsds500" / "groundTruth" / "val" / f"{path.stem}.mat")["groundTruth"]
-        segments = truth[0, 0]["Segmentation"][0, 0].astype(np.int32)
-        photo = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        pair = Studio(photo, recipe, {"object": annotated_objects(segments)}).make(0, number)
+    for number, example in enumerate(read_examples(data / "bsds500", "val")):
+        objects = annotated_objects(example.segments[0].astype(np.int32))
+        pair = Studio(example.photo, recipe, {"object": objects}).make(0, number)
         yield pair.image, pair.mask
 
 

@@ -6,11 +6,10 @@
 
 A trial is a recipe and what is changed of it or of the training, as one argument:
 
-    "real"   "standard mask.kinds={half-plane=1} targets.unknown=true"   "real batch.steps=1500 model=unet-s"
+    "real"   "standard mask.kinds={half-plane=1} targets.unknown=true"   "real batch.steps=3000 model=unet-s pairs=12000"
 
 For each trial and seed: PAIRS pairs of the photos of BSDS500 (train) and VOC (those without instance masks), a model
-trained on them (TRAINING unless changed; one thread), and its AUC on DIR/realblur_dev, ``mask_dense``, unknown pixels
-left out: mean over the photos of a scene, then over scenes, at a short side of 320 px, at native size, and with --tta
+trained on them (TRAINING; one thread), and its AUC on DIR/realblur_dev, ``mask_dense``, unknown pixels left out: mean over the photos of a scene, then over scenes, at a short side of 320 px, at native size, and with --tta
 scales and --spread (SIZES). Beside it, on pairs of photos that no model has seen (BSDS500 val) with human segments as
 masks: AUC, and how well the borders are met within 3 px; and AUC on photos blurred by moving frames (moving_frames.py).
 The training-free detectors are trials too, by their names.
@@ -28,6 +27,7 @@ import argparse
 import csv
 import fcntl
 import io
+import json
 import os
 import sys
 import time
@@ -49,7 +49,7 @@ import numpy as np
 
 from blurgen import load_recipe, make_dataset, open_source
 from blurgen.dataset.manifest import read_manifest
-from blurgen.errors import BlurgenError
+from blurgen.errors import ArgumentError, BlurgenError
 from blurgen.evaluation.detectors import DETECTORS
 from blurgen.evaluation.metrics import image_scores, paired_bootstrap
 from blurgen.evaluation.scaling import enlarged, smaller
@@ -65,6 +65,8 @@ PAIRS = 1600
 TRAINING = {
     "model": "unet-xs",
     "optimizer.lr": 0.004,
+    "optimizer.schedule": "constant",
+    "optimizer.averaging": 3.0,
     "optimizer.weight_decay": 0.02,
     "batch.steps": 500,
     "batch.size": 16,
@@ -89,24 +91,30 @@ RESULTS = Path(__file__).parent / "results" / "sim_to_real.csv"
 TRAINING_SECTIONS = {"model", "optimizer", "batch", "augment", "loss"}
 
 
-def parse_trial(text: str) -> tuple[Recipe, TrainingParams]:
-    """The recipe and the training of a trial."""
+def parse_trial(text: str) -> tuple[Recipe, int, TrainingParams]:
+    """The recipe of a trial, the number of its pairs, and the training."""
     name, *changes = text.split()
-    recipe, training = {}, dict(TRAINING)
+    recipe, count, training = {}, {"pairs": PAIRS}, dict(TRAINING)
     for change in changes:
         key, _, value = change.partition("=")
         with suppress(tomllib.TOMLDecodeError):  # a word without quotes
             value = tomllib.loads(f"value = {value}")["value"]
-        (training if key.split(".")[0] in TRAINING_SECTIONS else recipe)[key] = value
-    return load_recipe(name).with_values(recipe, text), PRESETS["default"].with_values(training, text)
+        (count if key in count else training if key.split(".")[0] in TRAINING_SECTIONS else recipe)[key] = value
+    if not isinstance(count["pairs"], int) or count["pairs"] < 1:
+        raise ArgumentError(f"{text}: pairs={count['pairs']} is no number of pairs; give a whole one, from 1 on")
+    return load_recipe(name).with_values(recipe, text), count["pairs"], PRESETS["default"].with_values(training, text)
 
 
 def identity(text: str) -> str:
-    """What a trial comes to: rows of an edited recipe or another training are others, whatever they are called."""
+    """What a trial comes to: rows of an edited recipe or another training are others, whatever they are called.
+
+    Parameters of training that are as they are by default don't count, so that new ones make no trial another.
+    """
     if text in DETECTORS:
         return ""
-    recipe, training = parse_trial(text)
-    return sha256(f"{recipe.digest}\n{PAIRS}\n{training.to_toml()}".encode()).hexdigest()[:16]
+    recipe, count, training = parse_trial(text)
+    values = training.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
+    return sha256(json.dumps([recipe.digest, count, values], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def photos_to_train_on(data: Path, work: Path) -> Path:
@@ -123,13 +131,13 @@ def photos_to_train_on(data: Path, work: Path) -> Path:
     return folder
 
 
-def pairs_of(recipe: Recipe, seed: int, work: Path) -> Path:
+def pairs_of(recipe: Recipe, count: int, seed: int, work: Path) -> Path:
     """The data set of a recipe, made once; a second job that wants it waits."""
-    out = work / "pairs" / sha256(f"{recipe.digest}-{PAIRS}-{seed}".encode()).hexdigest()[:16]
+    out = work / "pairs" / sha256(f"{recipe.digest}-{count}-{seed}".encode()).hexdigest()[:16]
     out.parent.mkdir(parents=True, exist_ok=True)
     source = open_source("folder", work / "photos")
     with alone(out):
-        make_dataset(source, PAIRS, out, recipe=recipe, seed=seed, workers=1, progress=False)
+        make_dataset(source, count, out, recipe=recipe, seed=seed, workers=1, progress=False)
     return out
 
 
@@ -243,8 +251,8 @@ def learned(text: str, seed: int, options: argparse.Namespace):
     from blurgen.training.run import CHECKPOINT_NAME, load_model
     from blurgen.training.session import train_model
 
-    recipe, training = parse_trial(text)
-    pairs = pairs_of(recipe, seed, options.work)
+    recipe, count, training = parse_trial(text)
+    pairs = pairs_of(recipe, count, seed, options.work)
     out = options.work / "runs" / f"{identity(text)}-{seed}"
     how = Execution(device="cpu", threads=1, workers=0, cache="ram", notes=options.work)
     if not (out / "trial.txt").exists():  # it was trained, and perhaps not yet judged
@@ -346,11 +354,14 @@ def _difference(scene_differences: np.ndarray) -> str:
 
 
 def effects() -> str:
-    """What each change is worth in points, and its standard error: least squares over the trials of ``standard``.
-
-    Changes that always came together are one.
+    """What each change is worth in points, and its standard error: least squares over the designs' trials of
+    ``standard``, which all change the same keys. Changes that always came together are one.
     """
     rows = [row for row in read_rows() if row["trial"].startswith("standard ") and "model=" not in row["trial"]]
+    keys = [{change.partition("=")[0] for change in row["trial"].split()[1:]} for row in rows]
+    counts = Counter(key for one in keys for key in one)
+    always = {key for key, count in counts.items() if count >= 0.9 * len(rows)}
+    rows = [row for row, own in zip(rows, keys, strict=True) if own >= always]
     sizes = [size for size in SIZES if "spread" not in size]  # which came later
     scores = [[scenes(row, size).mean() for size in sizes] + [float(row["border_f"])] for row in rows]
     together = changes_of([row["trial"] for row in rows])

@@ -20,17 +20,18 @@ import moving_frames
 import sim_to_real
 
 
-def test_a_trial_changes_the_recipe_and_the_training():
-    recipe, training = sim_to_real.parse_trial(
-        "standard mask.kinds={half-plane=1,ellipse=2} geometry.size=240x240 batch.steps=7 model=unet-s"
+def test_a_trial_changes_the_recipe_the_training_and_how_many_pairs():
+    recipe, count, training = sim_to_real.parse_trial(
+        "standard mask.kinds={half-plane=1,ellipse=2} geometry.size=240x240 batch.steps=7 model=unet-s pairs=30"
     )
     assert recipe.mask.kinds == {"half-plane": 1, "ellipse": 2}
     assert recipe.geometry.size == "240x240"
-    assert (training.batch.steps, training.model) == (7, "unet-s")
+    assert (count, training.batch.steps, training.model) == (30, 7, "unet-s")
+    assert sim_to_real.parse_trial("standard")[1] == sim_to_real.PAIRS
 
 
 @pytest.mark.parametrize(
-    "trial", ["standard mask.kind=1", "standrad", "standard batch.step=3", "standard camera.noise=x"]
+    "trial", ["standard mask.kind=1", "standrad", "standard batch.step=3", "standard camera.noise=x", "real pairs=x"]
 )
 def test_a_slip_of_the_pen_is_refused(trial):
     with pytest.raises(BlurgenError):

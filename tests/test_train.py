@@ -166,9 +166,9 @@ def test_resumed_with_nothing_but_the_folder_of_the_run(root, finished, tmp_path
     assert load_model(tmp_path / "run")[1].data.seed == 3
 
 
-def test_dropout_swapped_patches_and_momentum_resume_to_the_bit(root, tmp_path):
+def test_dropout_swapped_patches_momentum_and_averages_resume_to_the_bit(root, tmp_path):
     """The model's own noise hangs on the step, not on what a process drew before."""
-    changes = {"model": "gradient-unet", "loss.hard_weight": 2.0, "loss.swap_px": 8}
+    changes = {"model": "gradient-unet", "loss.hard_weight": 2.0, "loss.swap_px": 8, "optimizer.averaging": 2.0}
     (tmp_path / "p.toml").write_text(TINY.with_values(changes | {"optimizer.kind": "sgd"}).to_toml())
     arguments = ("shards", "--preset", tmp_path / "p.toml", "--steps", "4", "--checkpoint-every", "2", "--out")
     assert blurgen(root, *arguments, tmp_path / "whole").returncode == 0
@@ -176,6 +176,24 @@ def test_dropout_swapped_patches_and_momentum_resume_to_the_bit(root, tmp_path):
     resumed = blurgen(root, *arguments, tmp_path / "run", "--resume", "--json")
     assert json.loads(resumed.stdout)["steps_done_now"] == 2, resumed.stderr
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "run"))
+
+
+def test_averaged_weights_are_the_mean_over_the_steps(root, tmp_path):
+    """With a constant rate, a run of n steps ends where a longer one is after n; with power 1 that counts n times."""
+    constant = {"optimizer.schedule": "constant", "optimizer.warmup_share": 0.0, "batch.val_share": 0.0}
+    after = []
+    for steps in (1, 2, 3):
+        train(root, tmp_path / str(steps), TINY.with_values(constant | {"batch.steps": steps}))
+        after.append(weights(tmp_path / str(steps)))
+    train(root, tmp_path / "mean", TINY.with_values(constant | {"batch.steps": 3, "optimizer.averaging": 1.0}))
+    mean = weights(tmp_path / "mean")
+    for name in mean:
+        if mean[name].is_floating_point():
+            expected = sum(step * one[name].double() for step, one in enumerate(after, 1)) / 6
+            torch.testing.assert_close(mean[name].double(), expected, rtol=1e-5, atol=1e-7)
+        else:
+            assert mean[name] == after[-1][name]
+    assert not same(mean, after[-1])
 
 
 def test_real_photos_with_half_of_each_batch_and_alone(root, tmp_path):

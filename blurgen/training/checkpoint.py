@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from blurgen.dataset.manifest import first_difference
 from blurgen.errors import ModelError, TrainingError
@@ -35,19 +36,34 @@ class Progress(BaseModel):
     finished: bool = False
 
 
-def save(path: Path, config: str, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+def save(
+    path: Path,
+    config: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    average: AveragedModel | None = None,
+) -> None:
     """Publish the state of a run. Raises OutputError, and TrainingError for weights that are no numbers any more."""
     for name, value in model.state_dict().items():
         if not torch.isfinite(value).all():
             raise TrainingError(f"{path.parent}: {name} is no number any more; use a lower --lr, or --amp off")
     buffer = io.BytesIO()
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": progress.model_dump()}
+    if average:
+        state["average"] = average.module.state_dict()
     torch.save({"format": FORMAT, "config": config, **state}, buffer)
     publish(path, buffer.getvalue())
 
 
-def restore(path: Path, config: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    """Put the state of a run back into ``model`` and ``optimizer``.
+def restore(
+    path: Path,
+    config: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: AveragedModel | None = None,
+) -> Progress:
+    """Put the state of a run back into ``model``, ``optimizer`` and ``average``.
 
     Raises ModelError: damaged, or of a run with another configuration.
     """
@@ -60,7 +76,11 @@ def restore(path: Path, config: str, model: nn.Module, optimizer: torch.optim.Op
             raise ModelError(f"{path}: of a run with another {what}; give the same options, or another --out")
         load_strictly(model, state["model"], str(path))
         _restore_optimizer(optimizer, state["optimizer"]["state"])
-        return Progress(**state["progress"])
+        progress = Progress(**state["progress"])
+        if average:
+            load_strictly(average.module, state["average"], str(path))
+            average.n_averaged.fill_(progress.step)
+        return progress
     except ModelError:
         raise
     except Exception as error:  # whatever the file is, torch may raise anything for it

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from blurgen.engines import is_quiet
@@ -50,6 +51,8 @@ class Fit:
     out: Path
     config: RunConfig
     model: nn.Module
+    average: AveragedModel | None
+    """The mean of the weights so far, if that is what is wanted."""
     optimizer: torch.optim.Optimizer
     progress: Progress
     examples: Examples
@@ -67,6 +70,11 @@ class Fit:
     """Seconds that it takes to validate an example, as a dry run finds."""
     shown: int = 0
     """Examples of all processes in these."""
+
+    @property
+    def result(self) -> nn.Module:
+        """The model that is validated and kept."""
+        return self.average.module if self.average else self.model
 
     @property
     def steps_per_epoch(self) -> int:
@@ -91,6 +99,8 @@ def fit(run: Fit, forward: nn.Module, loader: Iterator[Batch]) -> None:
             run.waited += time.perf_counter() - begun
             set_lr(run.optimizer, lr_at(progress.step, run.total, params.optimizer))
             loss = train_step(run, forward, batch)
+            if run.average:
+                run.average.update_parameters(run.model)
             recent += torch.stack([loss.detach().double(), torch.ones_like(loss, dtype=torch.float64)])
             bar.update(run.schedule.size_of(progress.step))
             run.shown += run.schedule.size_of(progress.step)
@@ -152,8 +162,8 @@ def _look(run: Fit, recent: torch.Tensor, bar: tqdm) -> None:
 def end_epoch(run: Fit) -> None:
     """Validate, keep the best weights, and see whether to stop."""
     progress = run.progress
-    run.process.share_buffers(run.model)
-    scores = validate(run.model, run.examples, run.process, run.autocast)
+    run.process.share_buffers(run.result)
+    scores = validate(run.result, run.examples, run.process, run.autocast)
     progress.epoch += 1
     row = {"step": progress.step, "epoch": progress.epoch, "loss": progress.loss_sum / max(1, progress.loss_count)}
     row |= {"lr": lr_at(progress.step - 1, run.total, run.config.optimizer)} | scores
@@ -171,7 +181,7 @@ def end_epoch(run: Fit) -> None:
     if better:
         progress.best_loss = loss
         if run.process.leads:
-            write_safetensors(run.out / BEST_NAME, run.model.state_dict(), {CONFIG_KEY: run.config.to_toml()})
+            write_safetensors(run.out / BEST_NAME, run.result.state_dict(), {CONFIG_KEY: run.config.to_toml()})
     progress.finished = bool(run.config.batch.patience) and progress.stagnant >= run.config.batch.patience
     if run.process.leads:
         lines = "".join(json.dumps(row) + "\n" for row in progress.rows)
@@ -183,7 +193,8 @@ def save(run: Fit) -> None:
     """The checkpoint, by the leading process."""
     run.progress.saved = run.progress.step
     if run.process.leads:
-        checkpoint.save(run.out / CHECKPOINT_NAME, run.config.to_toml(), run.model, run.optimizer, run.progress)
+        config, average = run.config.to_toml(), run.average
+        checkpoint.save(run.out / CHECKPOINT_NAME, config, run.model, run.optimizer, run.progress, average)
 
 
 @contextmanager

@@ -36,6 +36,9 @@ class OptimizerParams(Params):
     warmup_share: float = param(0.05, "of the steps", "in which the rate rises linearly from 0", low=0, high=0.9)
     weight_decay: float = param(1e-4, "", "added to the gradient; in adamw apart from it", low=0, high=1)
     momentum: float = param(0.9, "", "sgd: momentum; adam, adamw: first beta", low=0, high=0.999)
+    averaging: float = param(
+        0.0, "", "power of its number with which a step counts in the mean of all weights; 0: the last ones", low=0, high=64
+    )
     bias_lr_factor: float = param(1.0, "", "learning rate of biases, relative to that of weights", low=0, high=100)
 
 
@@ -153,7 +156,7 @@ PRESETS = {
     # Chosen by what models find in real photos: docs/recipes.md.
     "default": TrainingParams(
         name="default",
-        optimizer=OptimizerParams(lr=4e-3, weight_decay=0.02),
+        optimizer=OptimizerParams(lr=4e-3, schedule="constant", averaging=3.0, weight_decay=0.02),
         batch=BatchParams(steps=3000),
         augment=AugmentParams(size="96x96", brightness=0.3, contrast=0.3),
     ),

@@ -19,6 +19,7 @@ from blurgen.regions import default_cache
 from blurgen.shards.format import MANIFEST_NAME
 from blurgen.sources.labelled import open_labelled
 from blurgen.training import checkpoint
+from blurgen.training.averaging import averaged
 from blurgen.training.batches import REAL, SYNTHETIC, Schedule
 from blurgen.training.checkpoint import Progress
 from blurgen.training.device_cache import DeviceMaker
@@ -208,12 +209,14 @@ def _put_together(
     model = build_model(config.model, config.data.channels)
     fresh = load_pretrained(model, weights).fresh if weights else ()
     model = model.to(process.device, memory_format=torch.channels_last).train()
+    power = config.optimizer.averaging
     _check_batches(model, schedule, process)
     optimizer = build_optimizer(model, config.optimizer)
     return Fit(
         out=out,
         config=config,
         model=model,
+        average=averaged(model, power) if power else None,
         optimizer=optimizer,
         progress=Progress(),
         examples=examples,
@@ -279,7 +282,7 @@ def _begin_or_resume(run: Fit, resume: bool) -> None:
     """Take up the last checkpoint, or write config.toml of a new run."""
     path = run.out / CHECKPOINT_NAME
     if resume and path.exists():
-        run.progress = checkpoint.restore(path, run.config.to_toml(), run.model, run.optimizer)
+        run.progress = checkpoint.restore(path, run.config.to_toml(), run.model, run.optimizer, run.average)
         if run.progress.step > run.total:
             raise ModelError(f"{path}: at step {run.progress.step} of {run.total}; start again with another --out")
     elif resume and (what := first_difference(read_config(run.out).model_dump(), run.config.model_dump())):

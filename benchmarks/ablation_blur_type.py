@@ -41,7 +41,7 @@ P_MOTION = {"defocus": 0.0, "motion": 1.0, "both": 0.5}
 HELD_OUT_PAIRS = 100
 SMALL = {"model": "unet-xs", "batch.steps": 300, "batch.size": 16, "batch.val_share": 0.0, "augment.size": "96x96"}
 SIZES: dict[str, tuple[int, TrainingParams]] = {
-    "small": (800, PRESETS["default"].with_values(SMALL)),
+    "small": (800, TrainingParams().with_values(SMALL)),
     "full": (10_000, PRESETS["alvarez-gila-2019"]),
 }
 """Size -> how many pairs to train on, and how."""

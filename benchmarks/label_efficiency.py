@@ -41,7 +41,7 @@ RESULTS = Path(__file__).parent / "results" / "label_efficiency.md"
 SHARES = (0.02, 0.04, 0.05, 0.1, 0.2, 0.4, 0.8)
 SMALL = {"model": "unet-xs", "batch.steps": 200, "batch.size": 16, "batch.val_share": 0.0, "augment.size": "96x96"}
 SIZES: dict[str, tuple[int, TrainingParams]] = {
-    "small": (800, PRESETS["default"].with_values(SMALL)),
+    "small": (800, TrainingParams().with_values(SMALL)),
     "full": (10_000, PRESETS["alvarez-gila-2019"]),
 }
 """Size -> how many pairs to train on, and how."""

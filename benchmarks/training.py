@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 import torch
 
-from blurgen import make_dataset, open_dataset, open_source
+from blurgen import load_recipe, make_dataset, open_dataset, open_source
 from blurgen.evaluation.detectors import DETECTORS
 from blurgen.evaluation.metrics import image_scores, paired_bootstrap
 from blurgen.sources import decode
@@ -35,13 +35,14 @@ from blurgen.training.batches import Schedule
 from blurgen.training.examples import Pairs, gather
 from blurgen.training.loader import Maker, RamCache, batches
 from blurgen.training.options import Execution
-from blurgen.training.params import PRESETS
+from blurgen.training.params import TrainingParams
 from blurgen.training.predict import predict
 from blurgen.training.run import load_model
 from blurgen.training.session import train_model
 
 RESULTS = Path(__file__).parent / "results" / "training.md"
 TRAIN_PAIRS, HELD_OUT_PAIRS = 1600, 100
+RECIPE = "standard"
 SMALL = {"augment.size": "96x96", "batch.size": 16, "batch.val_share": 0.0}
 RUNS = {
     "unet-xs": {"model": "unet-xs", "batch.steps": 300},
@@ -53,9 +54,11 @@ LOADS = 5
 
 
 def make_sets(bsds: Path, work: Path) -> tuple[Path, Path]:
-    """Pairs of the default recipe: to train on, and to judge on."""
+    """Pairs of ``RECIPE``: to train on, and to judge on."""
     for split, n, seed in (("train", TRAIN_PAIRS, 0), ("val", HELD_OUT_PAIRS, 1)):
-        make_dataset(open_source("folder", bsds / "images" / split), n, work / split, seed=seed)
+        make_dataset(
+            open_source("folder", bsds / "images" / split), n, work / split, recipe=load_recipe(RECIPE), seed=seed
+        )
     return work / "train", work / "val"
 
 
@@ -90,7 +93,7 @@ def quality(options, train: Path, val: Path, work: Path):
     how = Execution(device="cpu", workers=0)
     for name in options.runs:
         begun = time.process_time()
-        params = PRESETS["default"].with_values(SMALL | RUNS[name])
+        params = TrainingParams().with_values(SMALL | RUNS[name])
         done = train_model([train], work / name, params, seed=options.seed, how=how, shuffle_masks=name == "control")
         seconds = time.process_time() - begun
         model, _ = load_model(work / name)
@@ -121,7 +124,7 @@ def load(train: Path, cache: str, epochs: int) -> float:
     begun = time.process_time()
     examples = gather(Pairs([train]), None, real_fraction=1, val_share=0.0, max_val=1, seed=0)
     schedule = Schedule(len(examples.train[0]), 0, 64, 0)
-    make = Maker(examples, schedule, PRESETS["default"], 0, 1)
+    make = Maker(examples, schedule, TrainingParams(), 0, 1)
     if cache == "ram":
         make.read = RamCache(examples)
     count = sum(len(batch) for batch in batches(make, 0, epochs * schedule.steps_per_pass, 1))
@@ -147,7 +150,7 @@ def report(options, work: Path) -> str:
         f"`{command}`",
         "",
         f"{TRAIN_PAIRS} pairs of 200 photos to train on, {HELD_OUT_PAIRS} of 100 other photos to judge on, recipe "
-        f"`standard`, 320x320 px; 96x96 windows, 16 a step, one thread, seed {options.seed}.",
+        f"`{RECIPE}`, 320x320 px; 96x96 windows, 16 a step, one thread, seed {options.seed}.",
         "",
         "| | steps | CPU s | AUC | over the baseline | sharp or blurred, AUC |",
         "|---|---|---|---|---|---|",

@@ -81,6 +81,15 @@ def test_the_table_gives_means_over_seeds_and_paired_differences(results):
     assert lines[2].count("+5.00 [5.00, 5.00]") == len(sim_to_real.SIZES)  # every scene by the same
 
 
+def test_rows_of_a_recipe_that_was_edited_since_are_not_in_the_table(results):
+    kept = sim_to_real.identity("real")
+    sim_to_real.append(row("real", 0, 0.7) | {"identity": kept})
+    sim_to_real.append(row("real", 0, 0.9) | {"identity": "of another"})
+    line = sim_to_real.table(Namespace(trials=[], against=None)).splitlines()[2]
+    assert "| `real` | 1 |" in line
+    assert "0.7000" in line
+
+
 def test_what_a_change_is_worth_is_found_again(results):
     worth = {"a=1": 0.02, "b=1": -0.03, "b=2": 0.01}
     for number in range(24):

@@ -79,6 +79,8 @@ TRAINING = {
 SIZES = {
     "320": {"short_side": 320},
     "320 spread": {"short_side": 320, "spread": True},
+    "320 scales": {"short_side": 320, "tta": "scales"},
+    "320 scales spread": {"short_side": 320, "tta": "scales", "spread": True},
     "native": {},
     "scales": {"tta": "scales"},
     "scales spread": {"tta": "scales", "spread": True},
@@ -318,6 +320,12 @@ def scenes(row: dict, size: str) -> np.ndarray:
     return np.array([float(row[name] or "nan") for name in sorted(row) if name.startswith(f"{size}/")])
 
 
+def _mean_scene(row: dict, size: str) -> float:
+    """Mean over scenes; not a number where that size was not tried yet."""
+    found = scenes(row, size)
+    return float(found.mean()) if found.size else float("nan")
+
+
 def table(options: argparse.Namespace) -> str:
     """Means over seeds (and their standard deviation), and differences to one trial with their intervals, in points."""
     found: dict[str, list[dict]] = {}
@@ -332,7 +340,7 @@ def table(options: argparse.Namespace) -> str:
         if not rows:
             continue
         cells = [_mean_and_sd([float(row[name] or "nan") for row in rows], 3) for name in SCORES]
-        cells += [_mean_and_sd([scenes(row, size).mean() for row in rows], 4) for size in SIZES]
+        cells += [_mean_and_sd([_mean_scene(row, size) for row in rows], 4) for size in SIZES]
         own = _scene_means(rows)
         cells += [_difference(own[size] - reference[size]) for size in SIZES if reference]
         lines.append(f"| `{text}` | {len(rows)} | " + " | ".join(cells) + " |")
@@ -352,12 +360,14 @@ def _scene_means(rows: list[dict]) -> dict[str, np.ndarray]:
 
 
 def _mean_and_sd(values: list[float], digits: int) -> str:
+    if np.isnan(values).any():
+        return ""
     spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
     return f"{np.mean(values):.{digits}f}{spread}"
 
 
 def _difference(scene_differences: np.ndarray) -> str:
-    if not np.isfinite(scene_differences).all():
+    if not (scene_differences.size and np.isfinite(scene_differences).all()):
         return ""
     return "{:+.2f} [{:.2f}, {:.2f}]".format(*paired_bootstrap(100 * scene_differences, 0))
 
@@ -371,7 +381,7 @@ def effects() -> str:
     counts = Counter(key for one in keys for key in one)
     always = {key for key, count in counts.items() if count >= 0.9 * len(rows)}
     rows = [row for row, own in zip(rows, keys, strict=True) if own >= always]
-    sizes = [size for size in SIZES if "spread" not in size]  # which came later
+    sizes = [size for size in SIZES if all(np.isfinite(scenes(row, size)).any() for row in rows)]  # some came later
     scores = [[scenes(row, size).mean() for size in sizes] + [float(row["border_f"])] for row in rows]
     together = changes_of([row["trial"] for row in rows])
     found, errors = _least_squares(np.array(list(together), float).T, 100 * np.array(scores))

@@ -79,8 +79,6 @@ TRAINING = {
 SIZES = {
     "320": {"short_side": 320},
     "320 spread": {"short_side": 320, "spread": True},
-    "320 scales": {"short_side": 320, "tta": "scales"},
-    "320 scales spread": {"short_side": 320, "tta": "scales", "spread": True},
     "native": {},
     "scales": {"tta": "scales"},
     "scales spread": {"tta": "scales", "spread": True},

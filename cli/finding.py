@@ -15,7 +15,7 @@ TTA_OPTION = click.option(
     type=click.Choice(["none", "flip", "4", "scales"]),
     default="none",
     show_default=True,
-    help="Average the maps of mirror images, or of a photo at several sizes (models).",
+    help="Average the maps of mirror images, or of a photo and its halves, if its short side has 512 px (models).",
 )
 SPREAD_OPTION = click.option(
     "--spread", is_flag=True, help="Where there is no texture, go by what is found around it (models)."

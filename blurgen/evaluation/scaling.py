@@ -17,12 +17,6 @@ def smaller(photo: np.ndarray, short_side: int | None) -> np.ndarray:
     return by_fours(lambda part: cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA), photo)
 
 
-def larger(photo: np.ndarray, factor: float) -> np.ndarray:
-    """The photo (H, W, C) with sides ``factor`` times as long, 1 or more, by cubic interpolation."""
-    height, width = (round(side * factor) for side in photo.shape[:2])
-    return by_fours(lambda part: cv2.resize(part, (width, height), interpolation=cv2.INTER_CUBIC), photo)
-
-
 def enlarged(blur_map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """(H, W) float32 of another size: bilinear with the corners aligned, never stretched in value.
 

@@ -46,7 +46,7 @@ LIMITS = (
     "around them, and sharp smooth things are called blurred.",
     "A photo that is a little soft all over is called blurred all over; what is less blurred still ranks lower.",
     "Something sharp and fine in front of a blurred background (a net, a window screen) hides the blur behind it.",
-    "It sees best in photos some 320 px high. Use --tta scales (or --short-side 320) for larger ones.",
+    "A mild blur shows at full size, a strong one in photos some 300 px high: use --tta scales.",
     "It says where a photo is blurred, not how much nor by what, and not whether that was meant.",
 )
 

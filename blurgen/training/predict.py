@@ -10,7 +10,7 @@ import torch
 from blurgen.channels import check_photo
 from blurgen.errors import ArgumentError, ModelError, TrainingError
 from blurgen.evaluation.detectors import RED_GREEN_BLUE
-from blurgen.evaluation.scaling import enlarged, larger, smaller
+from blurgen.evaluation.scaling import enlarged, smaller
 from blurgen.maps import Finder
 from blurgen.training.explaining import is_out_of_memory
 from blurgen.training.inputs import to_inputs
@@ -29,8 +29,6 @@ VIEWS = {
 """Test-time augmentation -> steps along rows and columns of the views whose maps are averaged; -1 is a mirror."""
 LEAST_SIDE_PX = 256
 """tta "scales" halves a photo as long as its short side stays that long."""
-ENLARGED = 1.5
-"""What tta "scales" does to a photo that it can't halve: a blur too mild to be seen is then half as wide again."""
 
 
 def model_finder(
@@ -67,7 +65,7 @@ def predict(
     tta : str
         "none"; "flip": mean of the probabilities of the photo and of its mirror image; "4": of all four mirror images;
         "scales": of the photo and of its halves, as long as their short side has ``LEAST_SIDE_PX``: what is sharp in a
-        large photo is often so only at a smaller size. A photo too small for that is enlarged by ``ENLARGED`` instead.
+        large photo is often so only at a smaller size.
     tile_px : int, optional
         Side of the tiles that a larger photo is cut into; 1024, or more if the model sees far. Memory grows with it.
     short_side : int, optional
@@ -97,7 +95,7 @@ def predict(
     _check_photo(photo, model.channels)
     side = _tile_side(model, tile_px)
     small = smaller(photo, short_side)
-    sizes = _scales_of(small) if tta == "scales" else [small]
+    sizes = _halved(small) if tta == "scales" else [small]
     try:
         maps = [_mean_of_views(model, one, VIEWS[tta], side) for one in sizes]
         if spread:
@@ -112,12 +110,12 @@ def predict(
     return np.minimum(enlarged(total, photo.shape[:2]), 1)  # weights may add up to a rounding more
 
 
-def _scales_of(photo: np.ndarray) -> list[np.ndarray]:
-    """The photo, its half, the half of that, as long as the short side has ``LEAST_SIDE_PX``; or itself and larger."""
+def _halved(photo: np.ndarray) -> list[np.ndarray]:
+    """The photo, its half, the half of that, as long as the short side has ``LEAST_SIDE_PX``."""
     sizes = [photo]
     while (half := min(sizes[-1].shape[:2]) // 2) >= LEAST_SIDE_PX:
         sizes.append(smaller(sizes[-1], half))
-    return sizes if len(sizes) > 1 else [photo, larger(photo, ENLARGED)]
+    return sizes
 
 
 def _mean_of_views(model: BlurModel, photo: np.ndarray, views: tuple, side: int) -> np.ndarray:

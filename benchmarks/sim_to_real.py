@@ -101,7 +101,7 @@ def parse_trial(text: str) -> tuple[Recipe, int, TrainingParams]:
         with suppress(tomllib.TOMLDecodeError):  # a word without quotes
             value = tomllib.loads(f"value = {value}")["value"]
         (count if key in count else training if key.split(".")[0] in TRAINING_SECTIONS else recipe)[key] = value
-    if not isinstance(count["pairs"], int) or count["pairs"] < 1:
+    if type(count["pairs"]) is not int or count["pairs"] < 1:
         raise ArgumentError(f"{text}: pairs={count['pairs']} is no number of pairs; give a whole one, from 1 on")
     return load_recipe(name).with_values(recipe, text), count["pairs"], PRESETS["default"].with_values(training, text)
 
@@ -109,7 +109,8 @@ def parse_trial(text: str) -> tuple[Recipe, int, TrainingParams]:
 def identity(text: str) -> str:
     """What a trial comes to: rows of an edited recipe or another training are others, whatever they are called.
 
-    Parameters of training that are as they are by default don't count, so that new ones make no trial another.
+    Parameters of training that are as they are by default don't count, so that new ones make no trial another; so a
+    default of ``TrainingParams`` that is changed has to be pinned in ``TRAINING``.
     """
     if text in DETECTORS:
         return ""
@@ -327,9 +328,12 @@ def _mean_scene(row: dict, size: str) -> float:
 def table(options: argparse.Namespace) -> str:
     """Means over seeds (and their standard deviation), and differences to one trial with their intervals, in points."""
     found: dict[str, list[dict]] = {}
-    for row in read_rows():
+    every = read_rows()
+    for row in every:
         if row["identity"] in ("", _identity_now(row["trial"])):
             found.setdefault(row["trial"], []).append(row)
+    if options.against and options.against not in found:
+        raise SystemExit(f"--against {options.against}: there is no row of it as it is now")
     reference = _scene_means(found.get(options.against, []))
     titles = ["trial", "seeds", *SCORES, *SIZES, *(f"{size}, against it" for size in SIZES if reference)]
     lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
@@ -342,6 +346,8 @@ def table(options: argparse.Namespace) -> str:
         own = _scene_means(rows)
         cells += [_difference(own[size] - reference[size]) for size in SIZES if reference]
         lines.append(f"| `{text}` | {len(rows)} | " + " | ".join(cells) + " |")
+    if left_out := len(every) - sum(map(len, found.values())):
+        lines.append(f"\nLeft out: {left_out} rows of trials that are others by now.")
     return "\n".join(lines)
 
 

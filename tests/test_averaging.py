@@ -7,16 +7,15 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from blurgen.training.averaging import averaged  # noqa: E402
+from blurgen.training.averaging import take_in  # noqa: E402
 
 
 def mean_of(values, power):
-    model = nn.Linear(1, 1, bias=False)
-    average = averaged(model, power)
-    for value in values:
+    mean, model = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+    for step, value in enumerate(values):
         nn.init.constant_(model.weight, value)
-        average.update_parameters(model)
-    return average.module.weight.item()
+        take_in(mean, model, step, power)
+    return mean.weight.item()
 
 
 def test_with_power_1_the_nth_step_counts_n_times():
@@ -34,11 +33,10 @@ def test_the_mean_lies_among_the_values_and_a_constant_is_its_own(values, power)
 
 
 def test_running_statistics_are_averaged_and_batches_counted():
-    model = nn.BatchNorm2d(1)
-    average = averaged(model, 1.0)
-    for count in (1, 2):
-        model.running_mean.fill_(float(count))
-        model.num_batches_tracked.fill_(count)
-        average.update_parameters(model)
-    assert average.module.running_mean.item() == pytest.approx((1 * 1 + 2 * 2) / 3)
-    assert average.module.num_batches_tracked.item() == 2
+    mean, model = nn.BatchNorm2d(1), nn.BatchNorm2d(1)
+    for step in (0, 1):
+        model.running_mean.fill_(step + 1.0)
+        model.num_batches_tracked.fill_(step + 1)
+        take_in(mean, model, step, 1.0)
+    assert mean.running_mean.item() == pytest.approx((1 * 1 + 2 * 2) / 3)
+    assert mean.num_batches_tracked.item() == 2

@@ -180,7 +180,7 @@ def test_dropout_swapped_patches_momentum_and_averages_resume_to_the_bit(root, t
 
 def test_averaged_weights_are_the_mean_over_the_steps(root, tmp_path):
     """With a constant rate, a run of n steps ends where a longer one is after n; with power 1 that counts n times."""
-    constant = {"optimizer.schedule": "constant", "optimizer.warmup_share": 0.0, "batch.val_share": 0.0}
+    constant = {"optimizer.warmup_share": 0.0, "optimizer.averaging": 0.0, "batch.val_share": 0.0}
     after = []
     for steps in (1, 2, 3):
         train(root, tmp_path / str(steps), TINY.with_values(constant | {"batch.steps": steps}))

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch import nn
 
 
-def averaged(model: nn.Module, power: float) -> AveragedModel:
-    """A copy of ``model`` that becomes the mean of its weights, and of its running statistics, over all steps.
+@torch.no_grad()
+def take_in(mean: nn.Module, model: nn.Module, step: int, power: float) -> None:
+    """Make ``mean`` the mean of the weights, and of the running statistics, of ``model`` after steps 0 to ``step``.
 
     Polynomial-decay averaging (Shamir and Zhang 2013, "Stochastic gradient descent for non-smooth optimization",
     section 4): late steps count more, roughly as the ``power`` of their number, so the first ones are forgotten however
-    long the run is. With 1 the n-th counts n times. After each step: ``update_parameters(model)``; the mean is
-    ``module``.
+    long the run is. With 1 the n-th counts n times. ``mean`` may be anything before step 0.
     """
-
-    def approach(means: list[Tensor], values: list[Tensor], steps: Tensor) -> None:
-        share = (power + 1) / (float(steps) + power + 1)
-        for mean, value in zip(means, values, strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, share)
-            else:  # batches counted
-                mean.copy_(value)
-
-    return AveragedModel(model, multi_avg_fn=torch.no_grad()(approach), use_buffers=True)
+    share = (power + 1) / (step + power + 1)
+    for one, other in zip(mean.state_dict().values(), model.state_dict().values(), strict=True):
+        if one.is_floating_point():
+            one.lerp_(other, share)
+        else:  # batches counted
+            one.copy_(other)

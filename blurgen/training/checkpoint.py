@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from blurgen.dataset.manifest import first_difference
 from blurgen.errors import ModelError, TrainingError
@@ -42,7 +41,7 @@ def save(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
-    average: AveragedModel | None = None,
+    average: nn.Module | None = None,
 ) -> None:
     """Publish the state of a run. Raises OutputError, and TrainingError for weights that are no numbers any more."""
     for name, value in model.state_dict().items():
@@ -51,7 +50,7 @@ def save(
     buffer = io.BytesIO()
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": progress.model_dump()}
     if average:
-        state["average"] = average.module.state_dict()
+        state["average"] = average.state_dict()
     torch.save({"format": FORMAT, "config": config, **state}, buffer)
     publish(path, buffer.getvalue())
 
@@ -61,7 +60,7 @@ def restore(
     config: str,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    average: AveragedModel | None = None,
+    average: nn.Module | None = None,
 ) -> Progress:
     """Put the state of a run back into ``model``, ``optimizer`` and ``average``.
 
@@ -76,11 +75,9 @@ def restore(
             raise ModelError(f"{path}: of a run with another {what}; give the same options, or another --out")
         load_strictly(model, state["model"], str(path))
         _restore_optimizer(optimizer, state["optimizer"]["state"])
-        progress = Progress(**state["progress"])
         if average:
-            load_strictly(average.module, state["average"], str(path))
-            average.n_averaged.fill_(progress.step)
-        return progress
+            load_strictly(average, state["average"], str(path))
+        return Progress(**state["progress"])
     except ModelError:
         raise
     except Exception as error:  # whatever the file is, torch may raise anything for it

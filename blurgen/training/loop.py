@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from blurgen.engines import is_quiet
 from blurgen.errors import TrainingError
 from blurgen.files import publish
 from blurgen.training import checkpoint
+from blurgen.training.averaging import take_in
 from blurgen.training.batches import Schedule
 from blurgen.training.checkpoint import Progress
 from blurgen.training.examples import Examples
@@ -51,7 +51,7 @@ class Fit:
     out: Path
     config: RunConfig
     model: nn.Module
-    average: AveragedModel | None
+    average: nn.Module | None
     """The mean of the weights so far, if that is what is wanted."""
     optimizer: torch.optim.Optimizer
     progress: Progress
@@ -74,7 +74,7 @@ class Fit:
     @property
     def result(self) -> nn.Module:
         """The model that is validated and kept."""
-        return self.average.module if self.average else self.model
+        return self.average or self.model
 
     @property
     def steps_per_epoch(self) -> int:
@@ -100,7 +100,7 @@ def fit(run: Fit, forward: nn.Module, loader: Iterator[Batch]) -> None:
             set_lr(run.optimizer, lr_at(progress.step, run.total, params.optimizer))
             loss = train_step(run, forward, batch)
             if run.average:
-                run.average.update_parameters(run.model)
+                take_in(run.average, run.model, progress.step, params.optimizer.averaging)
             recent += torch.stack([loss.detach().double(), torch.ones_like(loss, dtype=torch.float64)])
             bar.update(run.schedule.size_of(progress.step))
             run.shown += run.schedule.size_of(progress.step)

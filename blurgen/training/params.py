@@ -37,7 +37,7 @@ class OptimizerParams(Params):
     weight_decay: float = param(1e-4, "", "added to the gradient; in adamw apart from it", low=0, high=1)
     momentum: float = param(0.9, "", "sgd: momentum; adam, adamw: first beta", low=0, high=0.999)
     averaging: float = param(
-        0.0, "", "power by which late steps count in the mean of weights; 0: the last", low=0, high=64
+        0.0, "", "power by which late steps count in the mean of the weights; 0: no mean", low=0, high=64
     )
     bias_lr_factor: float = param(1.0, "", "learning rate of biases, relative to that of weights", low=0, high=100)
 

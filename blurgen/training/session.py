@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,6 @@ from blurgen.regions import default_cache
 from blurgen.shards.format import MANIFEST_NAME
 from blurgen.sources.labelled import open_labelled
 from blurgen.training import checkpoint
-from blurgen.training.averaging import averaged
 from blurgen.training.batches import REAL, SYNTHETIC, Schedule
 from blurgen.training.checkpoint import Progress
 from blurgen.training.device_cache import DeviceMaker
@@ -209,14 +209,13 @@ def _put_together(
     model = build_model(config.model, config.data.channels)
     fresh = load_pretrained(model, weights).fresh if weights else ()
     model = model.to(process.device, memory_format=torch.channels_last).train()
-    power = config.optimizer.averaging
     _check_batches(model, schedule, process)
     optimizer = build_optimizer(model, config.optimizer)
     return Fit(
         out=out,
         config=config,
         model=model,
-        average=averaged(model, power) if power else None,
+        average=deepcopy(model) if config.optimizer.averaging else None,
         optimizer=optimizer,
         progress=Progress(),
         examples=examples,

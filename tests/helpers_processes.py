@@ -31,7 +31,8 @@ def main(model: str, shards: str, out: str) -> None:
         make, seen = _maker(run, "none"), []
         read, make.read = make.read, lambda kind, index: seen.append(index) or read(kind, index)
         fit(run, process.spread(run.model), batches(make, 0, run.total, 0))
-        flat = torch.cat([value.reshape(-1).float() for value in run.model.state_dict().values()])
+        values = [*run.model.state_dict().values(), *run.average.state_dict().values()]
+        flat = torch.cat([value.reshape(-1).float() for value in values])
         everywhere, all_seen = [flat], [seen]
         if process.world > 1:
             everywhere = [torch.empty_like(flat) for _ in range(process.world)]

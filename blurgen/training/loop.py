@@ -162,7 +162,8 @@ def _look(run: Fit, recent: torch.Tensor, bar: tqdm) -> None:
 def end_epoch(run: Fit) -> None:
     """Validate, keep the best weights, and see whether to stop."""
     progress = run.progress
-    run.process.share_buffers(run.result)
+    for one in filter(None, (run.model, run.average)):
+        run.process.share_buffers(one)
     scores = validate(run.result, run.examples, run.process, run.autocast)
     progress.epoch += 1
     row = {"step": progress.step, "epoch": progress.epoch, "loss": progress.loss_sum / max(1, progress.loss_count)}

@@ -80,6 +80,7 @@ SIZES = {
     "320": {"short_side": 320},
     "320 spread": {"short_side": 320, "spread": True},
     "native": {},
+    "native spread": {"spread": True},
     "scales": {"tta": "scales"},
     "scales spread": {"tta": "scales", "spread": True},
 }
@@ -87,7 +88,7 @@ SIZES = {
 HELD_OUT = "alvarez-gila-2019"
 """Recipe of the pairs with human segments; those whose masks are cruder could not tell where a border is."""
 TOLERANCE_PX = 3
-SCORES = ("held_out_auc", "border_f", "motion_auc")
+SCORES = ("held_out_auc", "border_f", "border_f_spread", "motion_auc")
 RESULTS = Path(__file__).parent / "results" / "sim_to_real.csv"
 TRAINING_SECTIONS = {"model", "optimizer", "batch", "augment", "loss"}
 
@@ -212,12 +213,14 @@ def judge(find, options: argparse.Namespace) -> dict[str, float]:
             scene = f"{size}/{name.partition('_')[0]}"
             scores.setdefault(scene, []).append(image_scores(find(photo, **how), mask)[0])
     pairs = kept("held_out", lambda: held_out_pairs(options.data), options.work)
-    found, masks = [find(image) for image, _ in pairs], [mask for _, mask in pairs]
+    masks = [mask for _, mask in pairs]
+    found, spreaded = ([find(image, **how) for image, _ in pairs] for how in ({}, {"spread": True}))
     auc = np.mean([image_scores(one, mask)[0] for one, mask in zip(found, masks, strict=True)])
     moving = kept("moving", lambda: moving_frames.moving_pairs(options.data / "bsds500"), options.work)
     motion = np.nanmean([image_scores(find(image), mask)[0] for image, mask in moving])
     means = {scene: round(float(np.mean(some)), 5) for scene, some in sorted(scores.items())}
-    facts = {"held_out_auc": auc, "border_f": border_f(found, masks), "motion_auc": motion}
+    borders = {"border_f": border_f(found, masks), "border_f_spread": border_f(spreaded, masks)}
+    facts = {"held_out_auc": auc, **borders, "motion_auc": motion}
     return {name: round(float(value), 5) for name, value in facts.items()} | means
 
 

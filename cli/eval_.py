@@ -73,7 +73,7 @@ def eval_(
 
     polarity = _polarity(layout, polarity)
     _check_choice(maps, model, detector, images)
-    if maps and (short_side or tta != "none" or spread or device != "auto"):
+    if maps and (short_side or tta or spread is not None or device != "auto"):
         raise ArgumentError(
             "--short-side, --tta, --spread and --device are for --model and --detector: leave them out with --maps"
         )

@@ -13,12 +13,13 @@ DETECTOR_OPTION = text_option("--detector", metavar="NAME", help="Instead: a det
 TTA_OPTION = click.option(
     "--tta",
     type=click.Choice(["none", "flip", "4", "scales"]),
-    default="none",
-    show_default=True,
-    help="Average the maps of mirror images, or of a photo and its halves, if its short side has 512 px (models).",
+    help="Combine the maps of mirror images, or of a photo and its halves, if its short side has 512 px. "
+    "[default, with --model: scales]",
 )
 SPREAD_OPTION = click.option(
-    "--spread", is_flag=True, help="Where there is no texture, go by what is found around it (models)."
+    "--spread/--no-spread",
+    default=None,
+    help="Where there is no texture, go by what is found around it. [default, with --model: --spread]",
 )
 FINDING_OPTIONS = (
     MODEL_OPTION,
@@ -40,11 +41,13 @@ def open_finder(
     *,
     short_side: int | None,
     device: str = "auto",
-    tta: str = "none",
+    tta: str | None = None,
     tile: int | None = None,
-    spread: bool = False,
+    spread: bool | None = None,
 ):
     """The model or the detector that the options ask for, exactly one of them.
+
+    Models combine a photo and its halves, and spread what they find, unless told otherwise: docs/recipes.md.
 
     ArgumentError; ModelError; DependencyError where a model needs torch and there is none.
     """
@@ -54,13 +57,14 @@ def open_finder(
     if (run is None) == (detector is None):
         raise ArgumentError("give either --model or --detector")
     if detector is not None:
-        if tta != "none" or tile or spread or device != "auto":
+        if tta or tile or spread is not None or device != "auto":
             raise ArgumentError("--tta, --spread, --tile and --device are for models: leave them out with --detector")
         return detector_finder(detector, short_side)
     require_training()
-    from blurgen.training.predict import model_finder
+    from blurgen.training.predict import BEST, model_finder
     from blurgen.training.processes import choose_device
     from blurgen.training.run import load_model
 
     model, config = load_model(run, choose_device(device))
-    return model_finder(model, config.data.dtype, tta=tta, tile_px=tile, short_side=short_side, spread=spread)
+    how = BEST | {name: value for name, value in (("tta", tta), ("spread", spread)) if value is not None}
+    return model_finder(model, config.data.dtype, tile_px=tile, short_side=short_side, **how)

@@ -141,9 +141,9 @@ def test_a_photo_and_its_halves_are_averaged_while_they_are_large_enough():
 
 def test_maps_are_spread_at_the_size_at_which_they_are_found():
     photo = noise(200, 300, 3)
-    np.testing.assert_array_equal(predict(Box(), photo, spread=True), spread(predict(Box(), photo), photo))
+    np.testing.assert_array_equal(predict(Box(), photo, spread=True), spread([predict(Box(), photo)], [photo]))
     small = smaller(photo, 64)
-    wanted = enlarged(spread(predict(Box(), small), small), photo.shape[:2])
+    wanted = enlarged(spread([predict(Box(), small)], [small]), photo.shape[:2])
     np.testing.assert_allclose(predict(Box(), photo, spread=True, short_side=64), wanted, atol=1e-6)
 
 

@@ -1,4 +1,6 @@
-"""Maps where there is no texture: what is found around counts."""
+"""Maps where there is no texture: what is found around counts, as far as the next edge."""
+
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -6,30 +8,50 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy.linalg import solveh_banded
 
-from blurgen.texture import luminance, texture
-from blurgen.training.spreading import HALF_TEXTURE, LEAST_GRADIENT, SIDES_PX, spread
+from blurgen.errors import DependencyError
+from blurgen.evaluation.scaling import enlarged, smaller
+from blurgen.texture import luminance
+from blurgen.training.spreading import EDGE, LEAST_GRADIENT, STIFFNESS, spread
 
 
 def noise(*shape, seed=3):
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 
-def test_flat_pixels_take_over_what_is_found_beside_them():
-    photo = np.full((120, 160, 3), 128, np.uint8)
-    photo[:, :60] = noise(120, 60, 3)
-    found = np.full((120, 160), 0.5, np.float32)
-    found[:, :60] = 0.9
-    spreaded = spread(found, photo)
-    np.testing.assert_allclose(spreaded[:, :40], 0.9, atol=0.01)
-    assert spreaded[60, 72] > 0.8  # flat, but beside
-    assert spreaded[60, 80] > 0.7
-    np.testing.assert_allclose(spreaded[:, 100:], 0.5, atol=1e-3)  # farther than the squares reach
+def outlined(*shape):
+    """A flat photo with a bright square in its middle, and a map that knows only the outline."""
+    photo = np.full((*shape, 3), 60, np.uint8)
+    photo[30:90, 40:120] = 200
+    found = np.full(shape, 0.5, np.float32)
+    return photo, found
 
 
-def test_textured_pixels_keep_what_was_found():
-    photo, found = noise(90, 100, 3), np.random.default_rng(0).random((90, 100), np.float32)
-    np.testing.assert_allclose(spread(found, photo), found, atol=0.01)
+def test_what_an_outline_tells_fills_the_object_and_stays_inside():
+    photo, found = outlined(120, 160)
+    found[27:30, 37:123] = found[90:93, 37:123] = 0.05  # outside of the outline: sharp
+    found[30:90, 40:43] = found[30:90, 117:120] = found[30:33, 40:120] = found[87:90, 40:120] = 0.95
+    spreaded = spread([found], [photo])
+    assert spreaded[60, 80] > 0.85  # 30 px from any finding
+    assert spreaded[60, 44] > 0.85
+    assert spreaded[25, 80] < 0.2
+    assert (spreaded[40:80, 41] > 0.5).all()
+    assert (spreaded[28, 50:110] < 0.5).all()
+
+
+def test_pixels_between_edges_keep_what_was_found():
+    photo = np.repeat(255 * (np.indices((90, 100)).sum(axis=0) % 2), 3).reshape(90, 100, 3).astype(np.uint8)
+    found = np.random.default_rng(0).random((90, 100), np.float32)
+    np.testing.assert_allclose(spread([found], [photo]), found, atol=1e-5)
+
+
+def test_a_small_view_tells_what_the_large_one_does_not_show():
+    large = cv2.GaussianBlur(noise(160, 200, 3), (0, 0), 6)
+    small = smaller(large, 40)
+    nothing, blurred = np.full((160, 200), 0.5, np.float32), np.full(small.shape[:2], 0.9, np.float32)
+    both = spread([nothing, blurred], [large, small])
+    assert both.min() > 0.75  # its gradients are four times as steep, so it counts four times
 
 
 @settings(max_examples=30, deadline=None)
@@ -39,31 +61,54 @@ def test_textured_pixels_keep_what_was_found():
 )
 def test_what_is_the_same_everywhere_stays_so(photo, value):
     found = np.full(photo.shape[:2], value, np.float32)
-    spreaded = spread(found, photo)
+    spreaded = spread([found], [photo])
     assert spreaded.dtype == np.float32
     assert spreaded.shape == found.shape
     np.testing.assert_allclose(spreaded, value, atol=2e-5)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_against_plain_loops(dtype):
+def test_against_systems_of_equations_solved_row_by_row(dtype):
     photo = cv2.GaussianBlur(noise(40, 50, 3), (0, 0), 2.0).astype(dtype)
     photo = photo * dtype(257) if dtype == np.uint16 else photo
-    found = np.random.default_rng(1).random((40, 50), np.float32)
-    grey = luminance(photo)
-    logits = np.log(found / (1 - found.astype(np.float64)))
-    down, right = (cv2.Sobel(grey.astype(np.float64), -1, *order) / 8 for order in ((0, 1), (1, 0)))
-    weights = np.hypot(down, right) + LEAST_GRADIENT
-    own = texture(grey).astype(np.float64)
-    own /= own + HALF_TEXTURE
-    around = means(weights * logits) / means(weights)
-    wanted = 1 / (1 + np.exp(-(own * logits + (1 - own) * around)))
-    np.testing.assert_allclose(spread(found, photo), wanted, atol=2e-4)
+    views = [photo, smaller(photo, 20)]
+    found = [np.random.default_rng(1).random(view.shape[:2], np.float32) for view in views]
+    guide = photo if dtype == np.uint8 else luminance(photo)[..., None]
+    logits = [np.log(one / (1 - one)) for one in found]
+    weights = [np.hypot(*slopes(luminance(view))) + LEAST_GRADIENT for view in views]
+    weighted = [enlarged((one * weight).astype(np.float32), (40, 50)) for one, weight in zip(logits, weights, strict=True)]
+    weights = [enlarged(weight.astype(np.float32), (40, 50)) for weight in weights]
+    wanted = smoothed(sum(weighted), guide) / smoothed(sum(weights), guide)
+    np.testing.assert_allclose(spread(found, views), 1 / (1 + np.exp(-wanted)), atol=2e-4)
 
 
-def means(values):
-    for side in SIDES_PX:
-        padded = np.pad(values, side // 2, mode="reflect")
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side))
-        values = np.array([[window.mean() for window in row] for row in windows])
+def slopes(grey):
+    return (cv2.Sobel(grey.astype(np.float64), -1, *order) / 8 for order in ((0, 1), (1, 0)))
+
+
+def smoothed(values, guide):
+    """Three rounds of rows, then columns, each with a quarter of the stiffness of the one before."""
+    values, guide = values.astype(np.float64), guide.astype(np.float64)
+    for turn in range(3):
+        stiffness = STIFFNESS / 4**turn
+        values = along_rows(values, guide, stiffness)
+        values = along_rows(values.T, guide.transpose(1, 0, 2), stiffness).T
     return values
+
+
+def along_rows(values, guide, stiffness):
+    """(1 + stiffness * Laplacian weighted by likeness) u = value, for each row."""
+    links = -stiffness * np.exp(-np.sqrt(((guide[:, 1:] - guide[:, :-1]) ** 2).sum(axis=2)) / EDGE)
+    found = np.empty_like(values)
+    for row, (link, value) in enumerate(zip(links, values, strict=True)):
+        bands = np.zeros((2, len(value)))
+        bands[0, 1:] = link
+        bands[1] = 1 - np.append(link, 0) - np.append(0, link)
+        found[row] = solveh_banded(bands, value)
+    return found
+
+
+def test_an_opencv_without_the_contributed_modules_is_named(monkeypatch):
+    monkeypatch.setattr("blurgen.contributed.cv2", SimpleNamespace())
+    with pytest.raises(DependencyError, match="--no-spread.*opencv-contrib-python"):
+        spread([np.zeros((5, 5), np.float32)], [noise(5, 5, 3)])

@@ -9,8 +9,9 @@ import numpy as np
 
 from blurgen.applications.photos import check_shapes, look, one_photo, refuse_files
 from blurgen.camera.light import Light, rounded
+from blurgen.contributed import extended_image_processing
 from blurgen.convolution import Lens, Surround
-from blurgen.errors import ArgumentError, DependencyError
+from blurgen.errors import ArgumentError
 from blurgen.exports.pairs import to_npy, to_png
 from blurgen.files import make_folder, publish
 from blurgen.fill import FillParams, fill_sharp_region
@@ -120,12 +121,7 @@ def snapped(photo: np.ndarray, blur_map: np.ndarray) -> np.ndarray:
         0 to 1. DependencyError for an OpenCV without the contributed modules.
     """
     check_shapes(photo, blur_map)
-    if not hasattr(cv2, "ximgproc"):
-        raise DependencyError(
-            "magnify needs cv2.ximgproc, which this OpenCV lacks: pip uninstall opencv-python "
-            "opencv-python-headless, then pip install --force-reinstall opencv-contrib-python"
-        )
     longer = max(blur_map.shape)
     radius, scale = max(2, round(SNAP_RADIUS * longer)), min(1.0, SNAP_PX / longer)
-    guided = cv2.ximgproc.guidedFilter(shown(photo), blur_map, radius, SNAP_EPS, scale=scale)
+    guided = extended_image_processing("magnify").guidedFilter(shown(photo), blur_map, radius, SNAP_EPS, scale=scale)
     return np.clip(guided, 0, 1)

@@ -25,16 +25,16 @@ from blurgen.maps import detector_finder
 from blurgen.sources.labelled import Labelled
 from blurgen.sources.photo import printable
 from blurgen.training.models import BlurModel
-from blurgen.training.predict import predict
+from blurgen.training.predict import BEST, predict
 from blurgen.training.run import METRICS_NAME, RunConfig, load_model
 
 CARD_NAME = "README.md"
 SHORT_SIDE = 320
 SETTINGS = {
-    f"--short-side {SHORT_SIDE}": {"short_side": SHORT_SIDE},
-    "as they are": {},
-    "--tta scales": {"tta": "scales"},
-    "--tta scales --spread": {"tta": "scales", "spread": True},
+    "as `blurgen predict` makes them": BEST,
+    f"--short-side {SHORT_SIDE}": BEST | {"short_side": SHORT_SIDE},
+    "--tta none --no-spread": {},
+    f"--tta none --no-spread --short-side {SHORT_SIDE}": {"short_side": SHORT_SIDE},
 }
 """Options of `blurgen predict` -> the same of ``predict``."""
 DETECTORS = ("laplacian", "lbp")
@@ -46,7 +46,6 @@ LIMITS = (
     "around them, and sharp smooth things are called blurred.",
     "A photo that is a little soft all over is called blurred all over; what is less blurred still ranks lower.",
     "Something sharp and fine in front of a blurred background (a net, a window screen) hides the blur behind it.",
-    "A mild blur shows at full size, a strong one in photos some 300 px high: use --tta scales.",
     "It says where a photo is blurred, not how much nor by what, and not whether that was meant.",
 )
 
@@ -81,7 +80,7 @@ def write_card(run: Path, shards: Sequence[Path], real: Labelled | None = None) 
         "",
         "Trained by `blurgen train` on photos that nobody has annotated, blurred by blurgen. Maps of your photos:",
         "",
-        f"    blurgen predict PHOTOS --model {shlex.quote(printable(str(run)))} --tta scales --out maps",
+        f"    blurgen predict PHOTOS --model {shlex.quote(printable(str(run)))} --out maps",
         "",
         *_training(model, config, manifests),
         *_scores(run, model, config, real),

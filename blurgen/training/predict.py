@@ -27,6 +27,8 @@ VIEWS = {
     "scales": ((1, 1),),
 }
 """Test-time augmentation -> steps along rows and columns of the views whose maps are averaged; -1 is a mirror."""
+BEST = {"tta": "scales", "spread": True}
+"""What finds most in real photos (docs/recipes.md): what the commands do unless told otherwise."""
 LEAST_SIDE_PX = 256
 """tta "scales" halves a photo as long as its short side stays that long."""
 
@@ -71,8 +73,8 @@ def predict(
     short_side : int, optional
         Photos with a longer one are made smaller first (area), and the map larger again (bilinear, corners aligned).
     spread : bool
-        Where there is no texture, what is found around it counts: see ``spreading.spread``. Maps rank better and are
-        easier to read; borders become softer.
+        Where there is no texture, what is found around it counts, as far as the next edge: see ``spreading.spread``.
+        Sizes of "scales" are then weighted by their gradients, not averaged.
 
     Returns
     -------
@@ -98,15 +100,16 @@ def predict(
     sizes = _halved(small) if tta == "scales" else [small]
     try:
         maps = [_mean_of_views(model, one, VIEWS[tta], side) for one in sizes]
-        if spread:
-            maps = [spread_out(one, size) for one, size in zip(maps, sizes, strict=True)]
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise TrainingError(f"out of memory with tiles of {side} px: lower --tile") from None
     if not all(np.isfinite(one).all() for one in maps):
         raise ModelError("the model gives values that are no numbers; train it again")
-    total = sum(enlarged(one, small.shape[:2]) for one in maps) / len(maps)
+    if spread:
+        total = spread_out(maps, sizes)
+    else:
+        total = sum(enlarged(one, small.shape[:2]) for one in maps) / len(maps)
     return np.minimum(enlarged(total, photo.shape[:2]), 1)  # weights may add up to a rounding more
 
 

@@ -2,55 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
-from blurgen.texture import luminance, texture
+from blurgen.contributed import extended_image_processing
+from blurgen.evaluation.scaling import enlarged
+from blurgen.texture import luminance
 
-HALF_TEXTURE = 30.0
-"""Texture (``texture.texture``) at which a pixel's own finding and that of what is around it count the same: below it,
-pixels of training pairs are unknown (``targets.least_texture``), so models were never told what is right there."""
-SIDES_PX = (33, 17)
-"""Of the two squares, one after the other, over which findings are averaged."""
+STIFFNESS = 1000.0
+"""Lambda of the smoother, px^2: where the photo is flat, findings spread over some 30 px."""
+EDGE = 4.0
+"""Sigma of the smoother, levels of 255: a step as high lets a third through."""
 LEAST_GRADIENT = 0.1
+"""Added to the gradient, levels of 255 a pixel, so that in a flat photo all pixels count the same."""
 _CERTAIN = np.float32(1e-6)
 
 
-def spread(found: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """Take findings from where there is texture to where there is none, by normalised convolution.
+def spread(found: Sequence[np.ndarray], views: Sequence[np.ndarray]) -> np.ndarray:
+    """Take findings from where there are gradients to where there are none, as far as no edge is in between.
 
-    Each pixel's logit is mixed with the mean of those around it, weighted by their gradients (Knutsson and Westin 1993,
-    "Normalized and differential convolution"): the more texture it has itself, the less.
+    The logits of each view are weighted by its gradients, and their sum over the views is divided by the sum of the
+    weights, once both are smoothed along the photo's edges: the sparse findings of edges fill what lies between them
+    (Zhuo and Sim 2011, "Defocus map estimation from a single image", section 4), as normalised convolution (Knutsson
+    and Westin 1993) with a filter that keeps edges in place of a matting Laplacian: fast global smoothing (Min et al.
+    2014, "Fast global image smoothing based on weighted least squares", algorithm 1).
 
     Parameters
     ----------
-    found : ndarray of shape (H, W), float32
-        Probabilities of being blurred.
-    photo : ndarray of shape (H, W, C), uint8, uint16 or float32
-        What they were found in. Texture is measured in levels of 255: 12-bit values in 16 bits have hardly any.
+    found : sequence of ndarray of shape (h, w), float32
+        Probabilities of being blurred, in each view.
+    views : sequence of ndarray of shape (h, w, C), uint8, uint16 or float32
+        The photo that they were found in, as it is, and perhaps made smaller. Gradients are measured in levels of 255:
+        12-bit values in 16 bits have hardly any.
 
     Returns
     -------
     ndarray of shape (H, W), float32
-        Probabilities.
+        Probabilities, of the size of the first view.
+
+    Raises
+    ------
+    DependencyError
+        OpenCV is there without its contributed modules.
     """
-    likely = np.clip(found, _CERTAIN, 1 - _CERTAIN)
-    logits = np.log(likely / (1 - likely))
-    grey = luminance(photo)
-    weights = _gradient(grey) + np.float32(LEAST_GRADIENT)
-    around = _mean(weights * logits) / _mean(weights)
-    own = np.maximum(texture(grey), 0)  # a running sum may end a rounding below
-    own /= own + HALF_TEXTURE
-    return 1 / (1 + np.exp(-(own * logits + (1 - own) * around)))
+    edge_aware = extended_image_processing("--spread (--no-spread does without)")
+    shape = found[0].shape
+    weighted, weights = np.zeros((2, *shape), np.float32)
+    for one, view in zip(found, views, strict=True):
+        likely = np.clip(one, _CERTAIN, 1 - _CERTAIN)
+        weight = _gradient(luminance(view)) + np.float32(LEAST_GRADIENT)
+        weighted += enlarged(weight * np.log(likely / (1 - likely)), shape)
+        weights += enlarged(weight, shape)
+    smoother = edge_aware.createFastGlobalSmootherFilter(_guide(views[0]), STIFFNESS, EDGE)
+    logits = smoother.filter(weighted) / np.maximum(smoother.filter(weights), _CERTAIN)
+    return 1 / (1 + np.exp(-logits))
+
+
+def _guide(photo: np.ndarray) -> np.ndarray:
+    """What the edges are taken from, uint8: the colours, if there are three, else the luminance."""
+    return photo if photo.dtype == np.uint8 and photo.shape[2] == 3 else luminance(photo)
 
 
 def _gradient(grey: np.ndarray) -> np.ndarray:
     """(H, W) float32: length of the gradient, levels of 255 a pixel."""
     down, right = (cv2.Sobel(grey, cv2.CV_32F, *order, scale=1 / 8) for order in ((0, 1), (1, 0)))
     return cv2.magnitude(down, right)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    for side in SIDES_PX:
-        values = cv2.blur(values, (side, side))
-    return values

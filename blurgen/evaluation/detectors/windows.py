@@ -7,6 +7,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from blurgen.channels import FULL_SCALE, check_photo
+from blurgen.contributed import extended_image_processing
 
 LEVEL = 1.0
 """Added to a variance of 8-bit levels before its logarithm: below it there is nothing but rounding."""
@@ -73,5 +74,6 @@ def edge_aware(values: np.ndarray, guide: np.ndarray) -> np.ndarray:
     Both (H, W) float32, the guide 0 to 1. It is smoothed itself first, by a Gaussian of 3x3 px.
     """
     smooth = cv2.GaussianBlur(guide, (3, 3), 1, borderType=cv2.BORDER_REFLECT)
-    how = cv2.ximgproc.DTF_RF
-    return cv2.ximgproc.dtFilter(smooth, values, FILTER_PX, FILTER_RANGE, mode=how, numIters=FILTER_TURNS)
+    extended = extended_image_processing("this detector")
+    how = extended.DTF_RF
+    return extended.dtFilter(smooth, values, FILTER_PX, FILTER_RANGE, mode=how, numIters=FILTER_TURNS)

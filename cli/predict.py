@@ -37,8 +37,8 @@ def predict(
     """Write a map for PHOTO, or for each photo of FOLDER, of its own size: 255 (or 1.0) blurred, 0 sharp.
 
     Maps have the names of their photos (a/b.jpg: a/b.png). Their values are probabilities and are never stretched. A
-    photo that can't be used is named, and the others are done. `--tta none --no-spread` gives what the model itself says
-    of the photo as it is.
+    photo that can't be used is named, and the others are done. `--tta none --no-spread` gives what the model itself
+    says of the photo as it is.
 
     A detector's scores have no bounds: .npy holds them as they are, a PNG through one fixed logistic curve (of a
     detector that has none: through that of the photo's own median and spread).

@@ -76,9 +76,9 @@ def test_against_systems_of_equations_solved_row_by_row(dtype):
     guide = photo if dtype == np.uint8 else luminance(photo)[..., None]
     logits = [np.log(one / (1 - one)) for one in found]
     weights = [np.hypot(*slopes(luminance(view))) + LEAST_GRADIENT for view in views]
-    weighted = [enlarged((one * weight).astype(np.float32), (40, 50)) for one, weight in zip(logits, weights, strict=True)]
-    weights = [enlarged(weight.astype(np.float32), (40, 50)) for weight in weights]
-    wanted = smoothed(sum(weighted), guide) / smoothed(sum(weights), guide)
+    weighted = [one * weight for one, weight in zip(logits, weights, strict=True)]
+    both, alone = (sum(enlarged(np.float32(one), (40, 50)) for one in some) for some in (weighted, weights))
+    wanted = smoothed(both, guide) / smoothed(alone, guide)
     np.testing.assert_allclose(spread(found, views), 1 / (1 + np.exp(-wanted)), atol=2e-4)
 
 
@@ -110,5 +110,5 @@ def along_rows(values, guide, stiffness):
 
 def test_an_opencv_without_the_contributed_modules_is_named(monkeypatch):
     monkeypatch.setattr("blurgen.contributed.cv2", SimpleNamespace())
-    with pytest.raises(DependencyError, match="--no-spread.*opencv-contrib-python"):
+    with pytest.raises(DependencyError, match=r"--no-spread.*opencv-contrib-python"):
         spread([np.zeros((5, 5), np.float32)], [noise(5, 5, 3)])

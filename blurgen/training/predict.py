@@ -106,10 +106,7 @@ def predict(
         raise TrainingError(f"out of memory with tiles of {side} px: lower --tile") from None
     if not all(np.isfinite(one).all() for one in maps):
         raise ModelError("the model gives values that are no numbers; train it again")
-    if spread:
-        total = spread_out(maps, sizes)
-    else:
-        total = sum(enlarged(one, small.shape[:2]) for one in maps) / len(maps)
+    total = spread_out(maps, sizes) if spread else sum(enlarged(one, small.shape[:2]) for one in maps) / len(maps)
     return np.minimum(enlarged(total, photo.shape[:2]), 1)  # weights may add up to a rounding more
 
 

@@ -147,6 +147,19 @@ def test_maps_are_spread_at_the_size_at_which_they_are_found():
     np.testing.assert_allclose(predict(Box(), photo, spread=True, short_side=64), wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("spread_out", [False, True])
+def test_a_large_size_at_which_nothing_is_sharp_is_left_out(spread_out):
+    """Stripes of 255 and 140 (blurred, as ``Value`` has it) with a dark part: sharp at full size, or not there."""
+    photo = np.full((1040, 1030, 3), 255, np.uint8)
+    photo[:, ::2] = 140
+    half, both = smaller(photo, 515), {"tta": "scales", "spread": spread_out}
+    wanted = enlarged(predict(Value(), half, **both), photo.shape[:2])
+    np.testing.assert_allclose(predict(Value(), photo, **both), wanted, atol=1e-6)
+    photo[:300] //= 3
+    half = enlarged(predict(Value(), smaller(photo, 515), **both), photo.shape[:2])
+    assert np.abs(predict(Value(), photo, **both) - half).max() > 0.02
+
+
 def test_a_small_photo_has_one_scale():
     photo = noise(300, 511, 3)
     np.testing.assert_array_equal(predict(Box(), photo, tta="scales"), predict(Box(), photo))

@@ -15,6 +15,7 @@ from blurgen.maps import Finder
 from blurgen.training.explaining import is_out_of_memory
 from blurgen.training.inputs import to_inputs
 from blurgen.training.models import BlurModel
+from blurgen.training.spreading import edge_weights
 from blurgen.training.spreading import spread as spread_out
 
 TILE_PX = 1024
@@ -31,6 +32,11 @@ BEST = {"tta": "scales", "spread": True}
 """What finds most in real photos (docs/recipes.md): what the commands do unless told otherwise."""
 LEAST_SIDE_PX = 256
 """tta "scales" halves a photo as long as its short side stays that long."""
+SHARP_SIDE_PX = 1024
+"""tta "scales": a photo should be sharp somewhere when its short side is that long; larger sizes that are not count
+for nothing."""
+LEAST_SHARP = 0.05
+"""Share of a photo's gradients that must lie where it is found sharp, for it to be sharp somewhere."""
 
 
 def model_finder(
@@ -66,8 +72,9 @@ def predict(
         A model of three channels sees a grey photo as red = green = blue; one of a single channel sees the luminance.
     tta : str
         "none"; "flip": mean of the probabilities of the photo and of its mirror image; "4": of all four mirror images;
-        "scales": of the photo and of its halves, as long as their short side has ``LEAST_SIDE_PX``: what is sharp in a
-        large photo is often so only at a smaller size.
+        "scales": of the photo and of its halves, as long as their short side has ``LEAST_SIDE_PX``: strong blur shows
+        best in small photos. What is sharp in a large photo is often so only at a smaller size: sizes above
+        ``SHARP_SIDE_PX`` are left out, from the first on at which hardly anything is found sharp.
     tile_px : int, optional
         Side of the tiles that a larger photo is cut into; 1024, or more if the model sees far. Memory grows with it.
     short_side : int, optional
@@ -98,15 +105,21 @@ def predict(
     side = _tile_side(model, tile_px)
     small = smaller(photo, short_side)
     sizes = _halved(small) if tta == "scales" else [small]
+    maps = []
     try:
-        maps = [_mean_of_views(model, one, VIEWS[tta], side) for one in sizes]
+        for size in reversed(sizes):
+            found = _mean_of_views(model, size, VIEWS[tta], side)
+            if not np.isfinite(found).all():
+                raise ModelError("the model gives values that are no numbers; train it again")
+            if maps and min(size.shape[:2]) > SHARP_SIDE_PX and _sharp_share(found, size) < LEAST_SHARP:
+                break
+            maps.insert(0, found)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise TrainingError(f"out of memory with tiles of {side} px: lower --tile") from None
-    if not all(np.isfinite(one).all() for one in maps):
-        raise ModelError("the model gives values that are no numbers; train it again")
-    total = spread_out(maps, sizes) if spread else sum(enlarged(one, small.shape[:2]) for one in maps) / len(maps)
+    sizes = sizes[-len(maps) :]
+    total = spread_out(maps, sizes) if spread else sum(enlarged(one, sizes[0].shape[:2]) for one in maps) / len(maps)
     return np.minimum(enlarged(total, photo.shape[:2]), 1)  # weights may add up to a rounding more
 
 
@@ -116,6 +129,12 @@ def _halved(photo: np.ndarray) -> list[np.ndarray]:
     while (half := min(sizes[-1].shape[:2]) // 2) >= LEAST_SIDE_PX:
         sizes.append(smaller(sizes[-1], half))
     return sizes
+
+
+def _sharp_share(found: np.ndarray, photo: np.ndarray) -> float:
+    """Share of the photo's gradients that lie where it is found sharp."""
+    weights = edge_weights(photo)
+    return float(weights[found < 0.5].sum() / weights.sum())
 
 
 def _mean_of_views(model: BlurModel, photo: np.ndarray, views: tuple, side: int) -> np.ndarray:

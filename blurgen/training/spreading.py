@@ -52,7 +52,7 @@ def spread(found: Sequence[np.ndarray], views: Sequence[np.ndarray]) -> np.ndarr
     weighted, weights = np.zeros((2, *shape), np.float32)
     for one, view in zip(found, views, strict=True):
         likely = np.clip(one, _CERTAIN, 1 - _CERTAIN)
-        weight = _gradient(luminance(view)) + np.float32(LEAST_GRADIENT)
+        weight = edge_weights(view)
         weighted += enlarged(weight * np.log(likely / (1 - likely)), shape)
         weights += enlarged(weight, shape)
     smoother = edge_aware.createFastGlobalSmootherFilter(_guide(views[0]), STIFFNESS, EDGE)
@@ -65,7 +65,9 @@ def _guide(photo: np.ndarray) -> np.ndarray:
     return photo if photo.dtype == np.uint8 and photo.shape[2] == 3 else luminance(photo)
 
 
-def _gradient(grey: np.ndarray) -> np.ndarray:
-    """(H, W) float32: length of the gradient, levels of 255 a pixel."""
+def edge_weights(photo: np.ndarray) -> np.ndarray:
+    """How much each pixel's finding counts: (H, W) float32, the length of the gradient, levels of 255 a pixel, and a
+    little more."""
+    grey = luminance(photo)
     down, right = (cv2.Sobel(grey, cv2.CV_32F, *order, scale=1 / 8) for order in ((0, 1), (1, 0)))
-    return cv2.magnitude(down, right)
+    return cv2.magnitude(down, right) + np.float32(LEAST_GRADIENT)

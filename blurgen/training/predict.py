@@ -105,21 +105,16 @@ def predict(
     side = _tile_side(model, tile_px)
     small = smaller(photo, short_side)
     sizes = _halved(small) if tta == "scales" else [small]
-    maps = []
     try:
-        for size in reversed(sizes):
-            found = _mean_of_views(model, size, VIEWS[tta], side)
-            if not np.isfinite(found).all():
-                raise ModelError("the model gives values that are no numbers; train it again")
-            if maps and min(size.shape[:2]) > SHARP_SIDE_PX and _sharp_share(found, size) < LEAST_SHARP:
-                break
-            maps.insert(0, found)
+        maps = _maps(model, sizes, VIEWS[tta], side)
+        sizes = sizes[-len(maps) :]
+        total = (
+            spread_out(maps, sizes) if spread else sum(enlarged(one, sizes[0].shape[:2]) for one in maps) / len(maps)
+        )
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise TrainingError(f"out of memory with tiles of {side} px: lower --tile") from None
-    sizes = sizes[-len(maps) :]
-    total = spread_out(maps, sizes) if spread else sum(enlarged(one, sizes[0].shape[:2]) for one in maps) / len(maps)
     return np.minimum(enlarged(total, photo.shape[:2]), 1)  # weights may add up to a rounding more
 
 
@@ -129,6 +124,19 @@ def _halved(photo: np.ndarray) -> list[np.ndarray]:
     while (half := min(sizes[-1].shape[:2]) // 2) >= LEAST_SIDE_PX:
         sizes.append(smaller(sizes[-1], half))
     return sizes
+
+
+def _maps(model: BlurModel, sizes: list[np.ndarray], views: tuple, side: int) -> list[np.ndarray]:
+    """The maps of a photo's sizes, the smallest last; none of those from the first on that is not sharp anywhere."""
+    maps = []
+    for size in reversed(sizes):
+        found = _mean_of_views(model, size, views, side)
+        if not np.isfinite(found).all():
+            raise ModelError("the model gives values that are no numbers; train it again")
+        if maps and min(size.shape[:2]) > SHARP_SIDE_PX and _sharp_share(found, size) < LEAST_SHARP:
+            break
+        maps.insert(0, found)
+    return maps
 
 
 def _sharp_share(found: np.ndarray, photo: np.ndarray) -> float:

@@ -19,7 +19,7 @@ from blurgen.evaluation.scaling import enlarged, smaller  # noqa: E402
 from blurgen.maps import MapOptions, map_names, predict_files  # noqa: E402
 from blurgen.training.models import BlurModel, build_model  # noqa: E402
 from blurgen.training.predict import VIEWS, model_finder, predict, tiles  # noqa: E402
-from blurgen.training.run import BEST_NAME, CONFIG_KEY, DataFacts, RunConfig  # noqa: E402
+from blurgen.training.run import BEST_NAME, CONFIG_KEY, DataFacts, RunConfig, load_model  # noqa: E402
 from blurgen.training.spreading import spread  # noqa: E402
 from blurgen.training.weights import write_safetensors  # noqa: E402
 
@@ -371,6 +371,31 @@ def test_the_command(run, photos, tmp_path):
     assert done.exit_code == 0, done.output
     assert "  turned.jpg: " in done.stdout
     assert "1 map in" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "how"),
+    [
+        ([], {"tta": "scales", "spread": True}),
+        (["--no-spread"], {"tta": "scales"}),
+        (["--tta", "flip"], {"tta": "flip", "spread": True}),
+        (["--tta", "none", "--no-spread"], {}),
+    ],
+)
+def test_what_the_command_does_unless_told_otherwise(options, how, run, tmp_path):
+    photo = noise(520, 530, 3)
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    done = invoke(tmp_path / "photo.png", "--model", run, "--out", tmp_path / "maps", "--format", "npy", *options)
+    assert done.exit_code == 0, done.output
+    wanted = predict(load_model(run)[0], photo, **how)
+    np.testing.assert_allclose(np.load(tmp_path / "maps/photo.npy"), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("option", [["--tta", "none"], ["--spread"], ["--no-spread"]])
+def test_a_detector_has_no_such_options(option, photos, tmp_path):
+    done = invoke(photos, "--detector", "laplacian", "--out", tmp_path / "maps", *option)
+    assert done.exit_code == 2
+    assert "are for models" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -344,7 +344,7 @@ def table(options: argparse.Namespace) -> str:
         rows = found.get(text, [])
         if not rows:
             continue
-        cells = [_mean_and_sd([float(row[name] or "nan") for row in rows], 3) for name in SCORES]
+        cells = [_mean_and_sd([float(row.get(name) or "nan") for row in rows], 3) for name in SCORES]
         cells += [_mean_and_sd([_mean_scene(row, size) for row in rows], 4) for size in SIZES]
         own = _scene_means(rows)
         cells += [_difference(own[size] - reference[size]) for size in SIZES if reference]

@@ -75,7 +75,8 @@ def eval_(
     _check_choice(maps, model, detector, images)
     if maps and (short_side or tta or spread is not None or device != "auto"):
         raise ArgumentError(
-            "--short-side, --tta, --spread and --device are for --model and --detector: leave them out with --maps"
+            "--short-side and --device are for --model and --detector, --tta and --spread for --model: "
+            "leave them out with --maps"
         )
     if plots:
         require_packages("train", "matplotlib")

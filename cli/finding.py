@@ -47,7 +47,7 @@ def open_finder(
 ):
     """The model or the detector that the options ask for, exactly one of them.
 
-    Models combine a photo and its halves, and spread what they find, unless told otherwise: docs/recipes.md.
+    Models spread what they find, at all the sizes of a large photo together, unless told otherwise: docs/recipes.md.
 
     ArgumentError; ModelError; DependencyError where a model needs torch and there is none.
     """

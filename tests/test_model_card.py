@@ -15,10 +15,13 @@ pytest.importorskip("safetensors")
 
 from blurgen.dataset.manifest import read_manifest
 from blurgen.errors import ModelError
+from blurgen.evaluation.metrics import image_scores
 from blurgen.sources.labelled import open_labelled
 from blurgen.training import card
 from blurgen.training.options import Execution
 from blurgen.training.params import PRESETS
+from blurgen.training.predict import predict
+from blurgen.training.run import load_model
 from blurgen.training.session import train_model
 from blurgen_cli.main import main
 
@@ -62,6 +65,10 @@ def test_it_names_the_data_the_recipe_the_scores_and_the_limits(root):
     rows = [line for line in text.splitlines() if re.search(r"\| \d?\.?\d+ \[", line)]
     assert len(rows) == len(card.SETTINGS) + len(card.DETECTORS)
     assert all(f"- {limit}" in text for limit in card.LIMITS)
+    model, _ = load_model(root / "run")
+    examples = map(real.read, range(3))
+    made = [image_scores(predict(model, photo, tta="scales", spread=True), mask)[0] for photo, mask in examples]
+    assert f"| this model, as `blurgen predict` makes them | {np.mean(made):.3f} [" in text
 
 
 def test_without_real_photos_it_says_so(root):

@@ -147,17 +147,53 @@ def test_maps_are_spread_at_the_size_at_which_they_are_found():
     np.testing.assert_allclose(predict(Box(), photo, spread=True, short_side=64), wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("spread_out", [False, True])
-def test_a_large_size_at_which_nothing_is_sharp_is_left_out(spread_out):
-    """Stripes of 255 and 140 (blurred, as ``Value`` has it) with a dark part: sharp at full size, or not there."""
-    photo = np.full((1040, 1030, 3), 255, np.uint8)
+def striped(height, width):
+    """Stripes of 255 and 140: blurred, as ``Value`` has it."""
+    photo = np.full((height, width, 3), 255, np.uint8)
     photo[:, ::2] = 140
-    half, both = smaller(photo, 515), {"tta": "scales", "spread": spread_out}
-    wanted = enlarged(predict(Value(), half, **both), photo.shape[:2])
-    np.testing.assert_allclose(predict(Value(), photo, **both), wanted, atol=1e-6)
+    return photo
+
+
+def at_half(photo, **how):
+    half = smaller(photo, min(photo.shape[:2]) // 2)
+    return enlarged(predict(Value(), half, tta="scales", **how), photo.shape[:2])
+
+
+@pytest.mark.parametrize("spread_out", [False, True])
+def test_a_large_size_at_which_hardly_anything_is_sharp_is_left_out(spread_out):
+    photo, how = striped(1040, 1030), {"spread": spread_out}
+    np.testing.assert_allclose(predict(Value(), photo, tta="scales", **how), at_half(photo, **how), atol=1e-6)
     photo[:300] //= 3
-    half = enlarged(predict(Value(), smaller(photo, 515), **both), photo.shape[:2])
-    assert np.abs(predict(Value(), photo, **both) - half).max() > 0.02
+    assert np.abs(predict(Value(), photo, tta="scales", **how) - at_half(photo, **how)).max() > 0.02
+
+
+def test_how_much_is_sharp_is_counted_by_gradients():
+    """In 30 of 1040 rows half of the pixels are sharp: a seventieth of the pixels, a fifteenth of the gradients."""
+    columns = np.arange(1030) % 4 < 2
+    photo = np.where(columns, 150, 200).astype(np.uint8)[None, :, None].repeat(1040, axis=0).repeat(3, axis=2)
+    photo[:30] = np.where(columns, 0, 250)[None, :, None]
+    assert np.abs(predict(Value(), photo, tta="scales") - at_half(photo)).max() > 0.02
+    photo[:30] = 100  # flat
+    np.testing.assert_allclose(predict(Value(), photo, tta="scales"), at_half(photo), atol=1e-6)
+
+
+def test_sizes_up_to_1024_px_count_though_nothing_is_sharp():
+    photo = striped(1024, 1030)
+    assert np.abs(predict(Value(), photo, tta="scales") - at_half(photo)).max() > 0.02
+
+
+def test_from_the_first_size_on_at_which_nothing_is_sharp():
+    """Sharp at full size, but not at half: what a photo shows only when it is larger still is noise."""
+    photo = np.zeros((2080, 2060, 3), np.uint8)
+    photo[::2, ::2] = photo[1::2, 1::2] = 255
+    photo[:, :1500] = 200
+    photo[:, 1500:] = np.maximum(photo[:, 1500:], 100)  # a mean of 177 at half size
+    np.testing.assert_allclose(predict(Value(), photo, tta="scales"), at_half(photo), atol=0.01)
+
+
+def test_a_photo_asked_about_at_one_size_is_answered_at_that():
+    photo = striped(1040, 1030)
+    np.testing.assert_allclose(predict(Value(), photo), photo[..., 0] / np.float32(255), atol=1e-5)
 
 
 def test_a_small_photo_has_one_scale():
@@ -215,6 +251,15 @@ def test_no_memory_names_what_to_lower():
 
     with pytest.raises(TrainingError, match="--tile"):
         predict(Greedy(), noise(32, 32, 3))
+
+
+def test_no_memory_for_spreading_names_what_to_lower(monkeypatch):
+    def hungry(*_):
+        cv2.copyMakeBorder(noise(9, 9, 3), 0, 2**30, 0, 2**30, cv2.BORDER_CONSTANT)
+
+    monkeypatch.setattr("blurgen.training.predict.spread_out", hungry)
+    with pytest.raises(TrainingError, match="--short-side"):
+        predict(Value(), noise(32, 32, 3), spread=True)
 
 
 def test_bad_arguments():

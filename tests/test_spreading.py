@@ -32,12 +32,12 @@ def test_what_an_outline_tells_fills_the_object_and_stays_inside():
     photo, found = outlined(120, 160)
     found[27:30, 37:123] = found[90:93, 37:123] = 0.05  # outside of the outline: sharp
     found[30:90, 40:43] = found[30:90, 117:120] = found[30:33, 40:120] = found[87:90, 40:120] = 0.95
-    spreaded = spread([found], [photo])
-    assert spreaded[60, 80] > 0.85  # 30 px from any finding
-    assert spreaded[60, 44] > 0.85
-    assert spreaded[25, 80] < 0.2
-    assert (spreaded[40:80, 41] > 0.5).all()
-    assert (spreaded[28, 50:110] < 0.5).all()
+    filled = spread([found], [photo])
+    assert filled[60, 80] > 0.85  # 30 px from any finding
+    assert filled[60, 44] > 0.85
+    assert filled[25, 80] < 0.2
+    assert (filled[40:80, 41] > 0.5).all()
+    assert (filled[28, 50:110] < 0.5).all()
 
 
 def test_pixels_between_edges_keep_what_was_found():
@@ -54,6 +54,27 @@ def test_a_small_view_tells_what_the_large_one_does_not_show():
     assert both.min() > 0.75  # its gradients are four times as steep, so it counts four times
 
 
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_depth_and_number_of_channels_of_a_grey_photo_do_not_matter(channels):
+    photo, found = cv2.GaussianBlur(noise(60, 70, 1), (0, 0), 3)[..., None], np.random.default_rng(2).random((60, 70))
+    found = found.astype(np.float32)
+    wanted = spread([found], [photo])
+    many = photo.repeat(channels, axis=2)
+    for one in (many, many.astype(np.uint16) * 257):
+        np.testing.assert_allclose(spread([found], [one]), wanted, atol=1e-4)
+
+
+def test_one_scale_for_all_sizes_of_light_of_any_range():
+    """A highlight that is gone in the small view does not make its gradients steeper than those of the large one."""
+    photo = cv2.GaussianBlur(noise(64, 64, 1), (0, 0), 2)[..., None].astype(np.float32)
+    photo[5, 5] = 20 * photo.max()
+    views = [photo, smaller(photo, 16)]
+    levels = np.clip(np.rint((views[1] - photo.min()) * 255 / (photo.max() - photo.min())), 0, 255).astype(np.uint8)
+    first = np.clip(np.rint((photo - photo.min()) * 255 / (photo.max() - photo.min())), 0, 255).astype(np.uint8)
+    found = [np.random.default_rng(3).random(view.shape[:2], np.float32) for view in views]
+    np.testing.assert_allclose(spread(found, views), spread(found, [first, levels]), atol=1e-4)
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     arrays.arrays(np.uint8, st.tuples(st.integers(1, 60), st.integers(1, 60), st.sampled_from([1, 3, 5]))),
@@ -61,25 +82,33 @@ def test_a_small_view_tells_what_the_large_one_does_not_show():
 )
 def test_what_is_the_same_everywhere_stays_so(photo, value):
     found = np.full(photo.shape[:2], value, np.float32)
-    spreaded = spread([found], [photo])
-    assert spreaded.dtype == np.float32
-    assert spreaded.shape == found.shape
-    np.testing.assert_allclose(spreaded, value, atol=2e-5)
+    filled = spread([found], [photo])
+    assert filled.dtype == np.float32
+    assert filled.shape == found.shape
+    np.testing.assert_allclose(filled, value, atol=2e-5)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_against_systems_of_equations_solved_row_by_row(dtype):
     photo = cv2.GaussianBlur(noise(40, 50, 3), (0, 0), 2.0).astype(dtype)
+    photo[0, :2] = [[0], [255]]  # so that the scale of floats is that of the others
     photo = photo * dtype(257) if dtype == np.uint16 else photo
     views = [photo, smaller(photo, 20)]
     found = [np.random.default_rng(1).random(view.shape[:2], np.float32) for view in views]
-    guide = photo if dtype == np.uint8 else luminance(photo)[..., None]
+    guide = levels(photo, photo)
     logits = [np.log(one / (1 - one)) for one in found]
-    weights = [np.hypot(*slopes(luminance(view))) + LEAST_GRADIENT for view in views]
+    weights = [np.hypot(*slopes(luminance(levels(view, photo)))) + LEAST_GRADIENT for view in views]
     weighted = [one * weight for one, weight in zip(logits, weights, strict=True)]
     both, alone = (sum(enlarged(np.float32(one), (40, 50)) for one in some) for some in (weighted, weights))
     wanted = smoothed(both, guide) / smoothed(alone, guide)
     np.testing.assert_allclose(spread(found, views), 1 / (1 + np.exp(-wanted)), atol=2e-4)
+
+
+def levels(view, photo):
+    """As uint8, by the scale of the photo."""
+    if photo.dtype == np.float32:
+        view = (view.astype(np.float64) - photo.min()) * 255 / (photo.max() - photo.min())
+    return np.rint(view / (257 if photo.dtype == np.uint16 else 1)).astype(np.uint8)
 
 
 def slopes(grey):
@@ -110,5 +139,5 @@ def along_rows(values, guide, stiffness):
 
 def test_an_opencv_without_the_contributed_modules_is_named(monkeypatch):
     monkeypatch.setattr("blurgen.contributed.cv2", SimpleNamespace())
-    with pytest.raises(DependencyError, match=r"--no-spread.*opencv-contrib-python"):
+    with pytest.raises(DependencyError, match=r"--spread.*opencv-contrib-python"):
         spread([np.zeros((5, 5), np.float32)], [noise(5, 5, 3)])

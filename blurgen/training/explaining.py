@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import cv2
 import torch
 
 from blurgen.errors import BlurgenError, DependencyError, TrainingError
@@ -32,8 +33,10 @@ def explained(params: TrainingParams) -> Iterator[None]:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Of the accelerator or of the machine: torch says the latter by a plain RuntimeError."""
+    """Of the accelerator or of the machine: torch says the latter by a plain RuntimeError, OpenCV by a code."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
+    if isinstance(error, cv2.error):
+        return error.code == cv2.Error.StsNoMem
     text = str(error).lower()
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
+import cv2
 import numpy as np
 import torch
 
@@ -33,10 +36,10 @@ BEST = {"tta": "scales", "spread": True}
 LEAST_SIDE_PX = 256
 """tta "scales" halves a photo as long as its short side stays that long."""
 SHARP_SIDE_PX = 1024
-"""tta "scales": a photo should be sharp somewhere when its short side is that long; larger sizes that are not count
-for nothing."""
+"""tta "scales": a photo should be sharp somewhere when its short side is that long; of larger sizes those that hardly
+are do not count."""
 LEAST_SHARP = 0.05
-"""Share of a photo's gradients that must lie where it is found sharp, for it to be sharp somewhere."""
+"""Share of a photo's gradients that must lie where it is found sharp, for a larger size to count."""
 
 
 def model_finder(
@@ -96,6 +99,8 @@ def predict(
         The photo has other channels than the model, or the model gives no numbers.
     TrainingError
         Out of memory; the message says what to lower.
+    DependencyError
+        ``spread``: OpenCV is there without its contributed modules.
     """
     if tta not in VIEWS:
         raise ArgumentError(f"tta is {tta!r:.40}: give one of {', '.join(VIEWS)}")
@@ -105,16 +110,10 @@ def predict(
     side = _tile_side(model, tile_px)
     small = smaller(photo, short_side)
     sizes = _halved(small) if tta == "scales" else [small]
-    try:
+    with _memory(f"with tiles of {side} px: lower --tile"):
         maps = _maps(model, sizes, VIEWS[tta], side)
-        sizes = sizes[-len(maps) :]
-        total = (
-            spread_out(maps, sizes) if spread else sum(enlarged(one, sizes[0].shape[:2]) for one in maps) / len(maps)
-        )
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise TrainingError(f"out of memory with tiles of {side} px: lower --tile") from None
+    with _memory("for a map of this size: use --short-side"):
+        total = spread_out(maps, sizes[-len(maps) :]) if spread else _mean(maps)
     return np.minimum(enlarged(total, photo.shape[:2]), 1)  # weights may add up to a rounding more
 
 
@@ -126,8 +125,19 @@ def _halved(photo: np.ndarray) -> list[np.ndarray]:
     return sizes
 
 
+@contextmanager
+def _memory(what: str) -> Iterator[None]:
+    """Turns memory that runs out into a TrainingError, which says ``what``."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, cv2.error) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(f"out of memory {what}") from None
+
+
 def _maps(model: BlurModel, sizes: list[np.ndarray], views: tuple, side: int) -> list[np.ndarray]:
-    """The maps of a photo's sizes, the smallest last; none of those from the first on that is not sharp anywhere."""
+    """The maps of a photo's sizes, the smallest last; without those from the first on that is too large to be sharp."""
     maps = []
     for size in reversed(sizes):
         found = _mean_of_views(model, size, views, side)
@@ -137,6 +147,11 @@ def _maps(model: BlurModel, sizes: list[np.ndarray], views: tuple, side: int) ->
             break
         maps.insert(0, found)
     return maps
+
+
+def _mean(maps: list[np.ndarray]) -> np.ndarray:
+    """(H, W) float32: the mean of maps, the first of which is the largest."""
+    return sum(enlarged(one, maps[0].shape) for one in maps) / len(maps)
 
 
 def _sharp_share(found: np.ndarray, photo: np.ndarray) -> float:

@@ -6,7 +6,8 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraint
 DEMO := demo
 MODEL := model
 PHOTOS ?=
-PAIRS ?= 12000
+PAIRS ?= 24000
+STEPS ?= 9000
 REAL ?=
 REAL_BLURRED ?= white
 REAL_MASKS ?=
@@ -59,7 +60,8 @@ demo: $(VENV)/.installed
 # (REAL_BLURRED=white or black, REAL_MASKS=the folder of the masks, if there are several).
 model: model-asked $(VENV)/.installed-train
 	$(BIN)/blurgen make --source folder --root "$(PHOTOS)" --recipe real --n $(PAIRS) --out "$(MODEL)/shards"
-	$(BIN)/blurgen train "$(MODEL)/shards" --out "$(MODEL)/run" $$(test ! -f "$(MODEL)/run/config.toml" || echo --resume)
+	$(BIN)/blurgen train "$(MODEL)/shards" --out "$(MODEL)/run" \
+		$$(test -f "$(MODEL)/run/config.toml" && echo --resume || echo --steps $(STEPS))
 	$(BIN)/blurgen card "$(MODEL)/run" "$(MODEL)/shards" $(if $(REAL),--real "$(REAL)" \
 		--real-blurred "$(REAL_BLURRED)" $(if $(REAL_MASKS),--real-masks "$(REAL_MASKS)"))
 

@@ -16,7 +16,7 @@ REAL_MASKS ?=
 
 help:
 	@echo "make demo    200 pairs from the sample photos, verified, with a contact sheet: $(DEMO)/"
-	@echo "make model PHOTOS=DIR   a model that finds blur, from photos of yours, in some ten minutes: $(MODEL)/"
+	@echo "make model PHOTOS=DIR   a model that finds blur, from photos of yours, in some half an hour: $(MODEL)/"
 	@echo "make test    ruff and the tests"
 	@echo "make torture kills, damage and mutants of shards, for some 25 minutes"
 	@echo "make torch   adds the extra \`train\`, so that make test tests the training too"
